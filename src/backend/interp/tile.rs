@@ -1,0 +1,203 @@
+//! From kernel IR to operations over tiles: loads become operands, values get registers that are used again when they are dead.
+
+use crate::graph::Fold;
+use crate::kernel::ir::{Access, Inst, Kernel, PassKernels, V};
+use crate::real::Real;
+use crate::shape::Dims;
+use smallvec::SmallVec;
+
+/// Bytes of registers and tile buffers that stay in the L1 cache beside the columns' tiles (32 to 48 KiB on current CPUs).
+const TILE_BYTES: usize = 24 << 10;
+/// Samples in a tile at most: beyond, the cost of dispatch is gone and only cache is lost.
+const LONGEST_TILE: usize = 1024;
+/// And at least: a multiple of every accumulator's number of lanes.
+const SHORTEST_TILE: usize = 64;
+
+/// Where an operand is read.
+#[derive(Clone, Debug)]
+pub enum Source<T> {
+    /// A register or a fixed tile buffer.
+    Register(usize),
+    /// A tile buffer at a point of the nest.
+    Tile(Access),
+    /// A column's samples.
+    Column(Access),
+    /// One number for all samples.
+    Uniform(Access),
+    /// A constant.
+    Constant(T),
+}
+
+/// Where a result goes.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A register or a fixed tile buffer.
+    Register(usize),
+    /// A tile buffer at a point of the nest.
+    Tile(Access),
+    /// A per-sample output.
+    Output(Access),
+    /// An accumulator.
+    Accumulator(Access),
+}
+
+/// One operation over a tile: the instruction says which, sources and target where.
+#[derive(Clone, Debug)]
+pub struct Operation<T> {
+    /// What is done; its own operands and accesses are not read any more.
+    pub inst: Inst,
+    /// Its operands.
+    pub sources: SmallVec<[Source<T>; 3]>,
+    /// Its result.
+    pub target: Target,
+}
+
+/// One step.
+#[derive(Clone, Debug)]
+pub struct TileStep<T> {
+    /// The loop nest.
+    pub dims: Dims,
+    /// Tile buffers that folds start from, with their identity.
+    pub starts: Vec<(usize, T)>,
+    /// The operations.
+    pub operations: Vec<Operation<T>>,
+}
+
+/// A pass.
+#[derive(Clone, Debug)]
+pub struct TileProgram<T> {
+    /// The steps.
+    pub steps: Vec<TileStep<T>>,
+    /// How each accumulator folds.
+    pub folds: Vec<Fold>,
+    /// Lanes of an accumulator.
+    pub lanes: usize,
+    /// Tile buffers and registers.
+    pub registers: usize,
+    /// Samples in a tile.
+    pub tile: usize,
+}
+
+impl<T: Real> TileProgram<T> {
+    /// Prepares a pass.
+    pub fn new(pass: &PassKernels) -> Self {
+        let mut registers = pass.tiles;
+        let mut steps = Vec::new();
+        for kernel in &pass.steps {
+            let (step, used) = step::<T>(kernel, pass.tiles);
+            registers = registers.max(used);
+            steps.push(step);
+        }
+        let fits = TILE_BYTES / (registers.max(1) * size_of::<T>());
+        let tile = (fits / SHORTEST_TILE * SHORTEST_TILE).clamp(SHORTEST_TILE, LONGEST_TILE);
+        TileProgram { steps, folds: pass.accumulators.iter().map(|(f, _)| *f).collect(), lanes: pass.lanes::<T>(), registers, tile }
+    }
+}
+
+/// Linear scan: a register is free again after the last use of its value. The target is taken before the operands are given back, so an
+/// operation never writes what it reads.
+fn step<T: Real>(kernel: &Kernel, buffers: usize) -> (TileStep<T>, usize) {
+    let n = kernel.insts.len();
+    let mut last_use = vec![0usize; n];
+    for (k, inst) in kernel.insts.iter().enumerate() {
+        for v in inst.operands() {
+            last_use[v.index()] = k;
+        }
+    }
+    // A value whose first use to be stored is in a fixed buffer is computed there.
+    let mut home: Vec<Option<usize>> = vec![None; n];
+    if kernel.dims.is_empty() {
+        for inst in &kernel.insts {
+            if let Inst::Store(at, v) = inst
+                && home[v.index()].is_none()
+                && !is_load(&kernel.insts[v.index()])
+            {
+                home[v.index()] = Some(at.base as usize);
+            }
+        }
+    }
+    let mut sources: Vec<Option<Source<T>>> = vec![None; n];
+    let mut free: Vec<usize> = Vec::new();
+    let mut used = buffers;
+    let mut operations = Vec::new();
+    let mut starts = Vec::new();
+    for (k, inst) in kernel.insts.iter().enumerate() {
+        let constant = |c: f64| Some(Source::Constant(T::from_f64(c)));
+        let loaded = match inst {
+            Inst::Column(at) => Some(Source::Column(at.clone())),
+            Inst::Tile(at) if at.strides.is_empty() => Some(Source::Register(at.base as usize)),
+            Inst::Tile(at) => Some(Source::Tile(at.clone())),
+            Inst::Uniform(at) => Some(Source::Uniform(at.clone())),
+            Inst::Const(bits) => constant(f64::from_bits(*bits)),
+            Inst::IntConst(c) => Some(Source::Constant(T::from_bits(crate::real::Bits::truncate(*c as u64)))),
+            _ => None,
+        };
+        if loaded.is_some() {
+            sources[k] = loaded;
+            continue;
+        }
+        let operands: SmallVec<[V; 3]> = inst.operands();
+        let read = operands.iter().map(|v| sources[v.index()].clone().expect("operands come first")).collect();
+        let target = match inst {
+            Inst::Store(at, v) if home[v.index()] == Some(at.base as usize) && kernel.dims.is_empty() => {
+                // Computed in place; another store of the same value still copies.
+                release(&operands, k, &last_use, &home, &sources, buffers, &mut free);
+                continue;
+            }
+            Inst::Store(at, _) => Target::Tile(at.clone()),
+            Inst::Output(at, _) => Target::Output(at.clone()),
+            Inst::Fold(fold, at, _) => {
+                start(&mut starts, at, &kernel.dims, T::from_f64(fold.identity()));
+                Target::Tile(at.clone())
+            }
+            Inst::FoldProduct(at, ..) => {
+                start(&mut starts, at, &kernel.dims, T::default());
+                Target::Tile(at.clone())
+            }
+            Inst::Accumulate(_, at, _) | Inst::AccumulateProduct(at, ..) => Target::Accumulator(at.clone()),
+            _ => {
+                let register = home[k].unwrap_or_else(|| {
+                    free.pop().unwrap_or_else(|| {
+                        used += 1;
+                        used - 1
+                    })
+                });
+                sources[k] = Some(Source::Register(register));
+                Target::Register(register)
+            }
+        };
+        operations.push(Operation { inst: inst.clone(), sources: read, target });
+        release(&operands, k, &last_use, &home, &sources, buffers, &mut free);
+    }
+    (TileStep { dims: kernel.dims.clone(), starts, operations }, used)
+}
+
+fn is_load(inst: &Inst) -> bool {
+    matches!(inst, Inst::Column(_) | Inst::Tile(_) | Inst::Uniform(_) | Inst::Const(_) | Inst::IntConst(_))
+}
+
+/// Gives back the registers of operands that were used for the last time.
+fn release<T>(operands: &[V], k: usize, last_use: &[usize], home: &[Option<usize>], sources: &[Option<Source<T>>], buffers: usize, free: &mut Vec<usize>) {
+    for (j, v) in operands.iter().enumerate() {
+        let repeated = operands[..j].contains(v);
+        if last_use[v.index()] == k
+            && !repeated
+            && home[v.index()].is_none()
+            && let Some(Source::Register(r)) = sources[v.index()]
+            && r >= buffers
+        {
+            free.push(r);
+        }
+    }
+}
+
+/// The buffers a fold goes through start from its identity.
+fn start<T: Copy>(starts: &mut Vec<(usize, T)>, at: &Access, dims: &[usize], identity: T) {
+    let mut targets = vec![at.base as usize];
+    for (stride, extent) in at.strides.iter().zip(dims) {
+        if *stride != 0 {
+            targets = targets.iter().flat_map(|t| (0..*extent).map(move |k| t + k * *stride as usize)).collect();
+        }
+    }
+    starts.extend(targets.into_iter().map(|t| (t, identity)));
+}

@@ -1,0 +1,313 @@
+//! Reverse mode by source transformation: from a graph with a scalar to a graph with its gradient. One walk from the result to the inputs.
+//!
+//! The adjoint of a per-sample node is kept as a sum of `seed * coefficient`: the seed is the adjoint of the reduction over samples that
+//! the node feeds, one number that is the same for every sample, and the coefficient is the per-sample rest. At the border where an
+//! operand has no samples the coefficient is summed over samples and *then* multiplied by its seed. So the loop over samples never waits for
+//! a seed: for `ln(sum f)` the seed `1 / sum f` is known after the pass, and the gradient `1 / sum f * sum f'` needs only the same pass.
+//!
+//! An adjoint may be smaller than its node where it is the same along an axis (a scalar for the entries of a summed vector);
+//! it is broadcast when something needs the full shape.
+
+use crate::error::{Error, Place, Result};
+use crate::expr::{Expr, Graph};
+use crate::graph::{Axis, Fold, NodeId, Op};
+use crate::op::Num;
+use crate::shape::Shape;
+use smallvec::SmallVec;
+
+/// An error put into one operation's pullback on purpose, to see that the checker finds it and names it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// The operation's name in the table, or `sum`, `min`, `max` for a reduction.
+    pub op: String,
+    /// What its contributions are multiplied by.
+    pub factor: f64,
+}
+
+/// One operand's share of the walk: what `node` added to the adjoint of its operand.
+#[derive(Clone, Debug)]
+pub struct Contribution {
+    /// The node that was differentiated.
+    pub node: NodeId,
+    /// Which operand.
+    pub operand: usize,
+    /// The adjoint that came in, as seed and coefficient.
+    pub incoming: Vec<(Option<NodeId>, NodeId)>,
+    /// What went out to the operand, one for each incoming term.
+    pub outgoing: Vec<Option<NodeId>>,
+}
+
+/// A gradient's expressions, and how they came about.
+pub struct Gradient<'g> {
+    /// The derivative by each of the inputs asked for, of the input's shape.
+    pub by: Vec<Expr<'g>>,
+    /// Every contribution, in the order of the walk.
+    pub contributions: Vec<Contribution>,
+}
+
+/// One term of an adjoint: `coefficient`, times `seed` if there is one.
+#[derive(Clone, Copy)]
+struct Term<'g> {
+    seed: Option<Expr<'g>>,
+    coefficient: Expr<'g>,
+}
+
+type Terms<'g> = SmallVec<[Term<'g>; 1]>;
+
+/// Adds the gradient of `result`, one number, to its graph, by the inputs `wrt` (parameters and data).
+///
+/// # Errors
+/// [`Error::NotAnInput`] if one of `wrt` is neither a parameter nor data.
+///
+/// # Panics
+/// If `result` isn't one number.
+pub fn gradient<'g>(graph: &'g Graph, result: NodeId, wrt: &[NodeId], fault: Option<&Fault>) -> Result<Gradient<'g>> {
+    let (needed, len) = {
+        let dag = graph.dag();
+        assert!(*dag.shape(result) == Shape::default(), "a gradient is taken of one number");
+        for id in wrt {
+            let node = dag.node(*id);
+            if !matches!(node.op, Op::Data(_) | Op::Param(_)) {
+                return Err(Error::NotAnInput { what: dag.describe(*id), place: node.place });
+            }
+        }
+        // Only nodes that depend on an input asked for get an adjoint.
+        let mut depends = vec![false; dag.nodes().len()];
+        for id in wrt {
+            depends[id.index()] = true;
+        }
+        for id in dag.ids() {
+            if dag.node(id).args.iter().any(|a| depends[a.index()]) {
+                depends[id.index()] = true;
+            }
+        }
+        (depends, dag.nodes().len())
+    };
+    let mut walk = Walk { graph, fault, adjoints: vec![Terms::new(); len], needed, contributions: Vec::new(), late: Vec::new() };
+    walk.add(result, Term { seed: None, coefficient: graph.constant(1.0) });
+    for k in (0..=result.index()).rev() {
+        if walk.needed[k] && !walk.adjoints[k].is_empty() {
+            walk.pull_back(NodeId::new(k));
+        }
+    }
+    let by = wrt
+        .iter()
+        .map(|id| {
+            let shape = graph.dag().shape(*id).clone();
+            let total = walk.total(*id).unwrap_or_else(|| graph.constant(0.0));
+            if total.shape() == shape { total } else { broadcast(graph, total, &shape) }
+        })
+        .collect();
+    graph.set_place(None);
+    Ok(Gradient { by, contributions: walk.contributions })
+}
+
+fn broadcast<'g>(graph: &'g Graph, x: Expr<'g>, to: &Shape) -> Expr<'g> {
+    let id = graph.push_op(Op::Broadcast(to.clone()), &[x.id()]);
+    graph.node(id)
+}
+
+struct Walk<'g, 'f> {
+    graph: &'g Graph,
+    fault: Option<&'f Fault>,
+    adjoints: Vec<Terms<'g>>,
+    needed: Vec<bool>,
+    contributions: Vec<Contribution>,
+    /// For each node of the graph as far as it was asked: whether it waits for a pass over the samples that depends on parameters.
+    late: Vec<bool>,
+}
+
+impl<'g> Walk<'g, '_> {
+    /// Adds a term to a node's adjoint, merging what can share a walk.
+    fn add(&mut self, id: NodeId, term: Term<'g>) {
+        if self.is_zero(term.coefficient) {
+            return;
+        }
+        let same = |t: &Term<'g>| t.seed.map(Expr::id) == term.seed.map(Expr::id);
+        if let Some(at) = self.adjoints[id.index()].iter().position(same) {
+            let held = &mut self.adjoints[id.index()][at];
+            held.coefficient = held.coefficient + term.coefficient;
+            return;
+        }
+        self.adjoints[id.index()].push(term);
+        // Seeds that are known before the pass need no walk of their own: several of them become one plain coefficient.
+        let early: SmallVec<[bool; 2]> = self.adjoints[id.index()].clone().iter().map(|t| t.seed.is_none_or(|s| !self.is_late(s.id()))).collect();
+        if early.iter().filter(|e| **e).count() > 1 {
+            let terms = std::mem::take(&mut self.adjoints[id.index()]);
+            let mut merged: Option<Expr<'g>> = None;
+            let mut rest = Terms::new();
+            for (t, early) in terms.into_iter().zip(early) {
+                if early {
+                    let whole = times(t);
+                    merged = Some(merged.map_or(whole, |m| m + whole));
+                } else {
+                    rest.push(t);
+                }
+            }
+            rest.extend(merged.map(|coefficient| Term { seed: None, coefficient }));
+            self.adjoints[id.index()] = rest;
+        }
+    }
+
+    /// Whether the node depends on a reduction over samples of something that depends on parameters.
+    fn is_late(&mut self, id: NodeId) -> bool {
+        let dag = self.graph.dag();
+        // (late, depends on a parameter) is folded into one vector of two entries a node.
+        for k in self.late.len() / 2..=id.index() {
+            let node = &dag.nodes()[k];
+            let of_params = matches!(node.op, Op::Param(_)) || node.args.iter().any(|a| self.late[2 * a.index() + 1]);
+            let late = node.args.iter().any(|a| self.late[2 * a.index()]) || (of_params && matches!(node.op, Op::Reduce(_, Axis::Samples)));
+            self.late.push(late);
+            self.late.push(of_params);
+        }
+        self.late[2 * id.index()]
+    }
+
+    fn is_zero(&self, x: Expr<'g>) -> bool {
+        self.graph.dag().as_constant(x.id()) == Some(0.0)
+    }
+
+    /// The whole adjoint as one expression.
+    fn total(&self, id: NodeId) -> Option<Expr<'g>> {
+        self.adjoints[id.index()].iter().map(|t| times(*t)).reduce(|a, b| a + b)
+    }
+
+    /// Hands the adjoint of a node on to its operands.
+    fn pull_back(&mut self, id: NodeId) {
+        let (op, args, place): (Op, SmallVec<[NodeId; 3]>, Option<Place>) = {
+            let dag = self.graph.dag();
+            let node = dag.node(id);
+            (node.op.clone(), node.args.clone(), node.place)
+        };
+        self.graph.set_place(place);
+        let terms = self.adjoints[id.index()].clone();
+        let fault = self.fault.filter(|f| f.op == op_name(&op)).map(|f| f.factor);
+        let operands: SmallVec<[Expr<'g>; 3]> = args.iter().map(|a| self.graph.node(*a)).collect();
+        let answer = self.graph.node(id);
+        let mut records: Vec<Contribution> = (0..args.len())
+            .filter(|k| self.needed[args[*k].index()])
+            .map(|operand| Contribution {
+                node: id,
+                operand,
+                incoming: terms.iter().map(|t| (t.seed.map(Expr::id), t.coefficient.id())).collect(),
+                outgoing: Vec::new(),
+            })
+            .collect();
+        for term in &terms {
+            let pulls = self.pulls(&op, &operands, answer, *term);
+            for record in &mut records {
+                let mut pull = pulls[record.operand];
+                if let Some(factor) = fault {
+                    pull.coefficient = pull.coefficient * factor;
+                }
+                let outgoing = match op {
+                    // A reshaped adjoint has the operand's dimensions already.
+                    Op::Reshape(_) => pull,
+                    _ => self.settle(pull, answer, operands[record.operand]),
+                };
+                record.outgoing.push((!self.is_zero(outgoing.coefficient)).then(|| times(outgoing).id()));
+                self.add(args[record.operand], outgoing);
+            }
+        }
+        self.contributions.append(&mut records);
+    }
+
+    /// The contribution of one term to each operand, still of the answer's shape (or smaller).
+    fn pulls(&self, op: &Op, operands: &[Expr<'g>], answer: Expr<'g>, term: Term<'g>) -> SmallVec<[Term<'g>; 3]> {
+        let d = term.coefficient;
+        let seeded = |coefficient| Term { seed: term.seed, coefficient };
+        match op {
+            Op::Elem(e) => e.pullback(operands, answer, d).into_iter().map(seeded).collect(),
+            Op::Broadcast(_) => smallvec::smallvec![term],
+            Op::Reshape(_) => {
+                let to = operands[0].shape();
+                let full = answer.shape().with_samples(d.shape().varies_over_samples());
+                let d = if d.shape().entries() == 1 { d } else { broadcast_if(self.graph, d, &full) };
+                let dims: SmallVec<[usize; 4]> = if d.shape().entries() == 1 { smallvec::smallvec![1; to.dims().len()] } else { to.dims().into() };
+                smallvec::smallvec![seeded(d.reshape(&dims))]
+            }
+            Op::Reduce(Fold::Sum, Axis::Dim(_)) => smallvec::smallvec![term],
+            Op::Reduce(_, Axis::Dim(axis)) => {
+                // Equal extremes share: each has 1 / (how many there are).
+                let hit = operands[0].eq(answer);
+                let share = d / hit.fold_keeping(Fold::Sum, *axis as usize);
+                smallvec::smallvec![seeded(hit.select(share, hit.lift(0.0)))]
+            }
+            Op::Reduce(fold, Axis::Samples) => {
+                let whole = times(term);
+                let one = d.lift(1.0);
+                let scalar = whole.shape().entries() == 1;
+                match fold {
+                    Fold::Sum if scalar => smallvec::smallvec![Term { seed: Some(whole.reshape(&[])), coefficient: one }],
+                    Fold::Sum => smallvec::smallvec![Term { seed: None, coefficient: whole }],
+                    Fold::Min | Fold::Max => {
+                        let hit = operands[0].eq(answer);
+                        let share = whole / hit.fold_samples(Fold::Sum, "ties");
+                        if share.shape().entries() == 1 {
+                            smallvec::smallvec![Term { seed: Some(share.reshape(&[])), coefficient: hit }]
+                        } else {
+                            smallvec::smallvec![Term { seed: None, coefficient: hit.select(share, hit.lift(0.0)) }]
+                        }
+                    }
+                }
+            }
+            Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => SmallVec::new(),
+        }
+    }
+
+    /// Brings a contribution to the operand's shape: sums over the axes along which the operand was broadcast.
+    fn settle(&self, term: Term<'g>, answer: Expr<'g>, operand: Expr<'g>) -> Term<'g> {
+        let Term { seed, mut coefficient } = term;
+        if self.is_zero(coefficient) {
+            return term;
+        }
+        // The shape in which the operand met the others; a reduction's operand is itself the larger one.
+        let (answer, target) = (answer.shape(), operand.shape());
+        let rank = answer.dims().len().max(coefficient.shape().dims().len());
+        for axis in 0..rank {
+            let (met, wanted) = (answer.extent_from_right(axis), target.extent_from_right(axis));
+            if met > wanted && wanted == 1 {
+                let held = coefficient.shape().extent_from_right(axis);
+                coefficient = if held > 1 { coefficient.fold_keeping(Fold::Sum, axis) } else { coefficient * met as f64 };
+            }
+        }
+        // Axes left of the operand's rank have extent 1 by now.
+        let held = coefficient.shape();
+        if held.dims().len() > target.dims().len() {
+            let dims: SmallVec<[usize; 4]> = held.dims()[held.dims().len() - target.dims().len()..].into();
+            coefficient = coefficient.reshape(&dims);
+        }
+        if answer.varies_over_samples() && !target.varies_over_samples() {
+            let summed = if coefficient.shape().varies_over_samples() {
+                coefficient.fold_samples(Fold::Sum, "adjoint")
+            } else {
+                coefficient * self.graph.count()
+            };
+            return Term { seed: None, coefficient: times(Term { seed, coefficient: summed }) };
+        }
+        Term { seed, coefficient }
+    }
+}
+
+/// The product of a term's seed and coefficient.
+fn times(term: Term<'_>) -> Expr<'_> {
+    match term.seed {
+        Some(seed) => seed * term.coefficient,
+        None => term.coefficient,
+    }
+}
+
+fn broadcast_if<'g>(graph: &'g Graph, x: Expr<'g>, to: &Shape) -> Expr<'g> {
+    if x.shape() == *to { x } else { broadcast(graph, x, to) }
+}
+
+/// The name a [`Fault`] goes by.
+pub(crate) fn op_name(op: &Op) -> &str {
+    match op {
+        Op::Elem(e) => e.name(),
+        Op::Reduce(fold, _) => fold.name(),
+        Op::Broadcast(_) => "broadcast",
+        Op::Reshape(_) => "reshape",
+        Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => "input",
+    }
+}

@@ -1,0 +1,337 @@
+//! One error type: a user's mistakes, each naming the node, the shapes, the column or parameter, and the place in the user's source.
+
+use crate::shape::Shape;
+use std::fmt;
+use std::panic::Location;
+
+/// Where in the user's source something was written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The file, as the compiler was given it.
+    pub file: &'static str,
+    /// The line, from 1.
+    pub line: u32,
+}
+
+impl Place {
+    #[track_caller]
+    pub(crate) fn caller() -> Self {
+        let location = Location::caller();
+        Place { file: location.file(), line: location.line() }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where a number stopped being finite.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NonFinite {
+    /// The operation, or the input that was not finite to begin with.
+    pub node: String,
+    /// Where the user wrote it; for an operation of the gradient, the operation it was derived from.
+    pub place: Option<Place>,
+    /// The sample, from 0; `None` for a value without samples.
+    pub sample: Option<usize>,
+    /// The training step, from 1, in a training loop.
+    pub step: Option<u64>,
+    /// What went in: each operand and its number.
+    pub inputs: Vec<(String, f64)>,
+    /// What came out.
+    pub value: f64,
+}
+
+impl fmt::Display for NonFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} gave {}", self.node, self.value)?;
+        for (k, (name, x)) in self.inputs.iter().enumerate() {
+            write!(f, "{}{name} = {x}", if k == 0 { " from " } else { ", " })?;
+        }
+        if let Some(i) = self.sample {
+            write!(f, ", at sample {i}")?;
+        }
+        if let Some(step) = self.step {
+            write!(f, ", in step {step}")?;
+        }
+        self.place.map_or(Ok(()), |p| write!(f, " (at {p})"))
+    }
+}
+
+/// A mistake made while writing an expression. Operators can't return it, so it is kept and comes back from `compile()`.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum Mistake {
+    /// Operand shapes that don't broadcast.
+    Shapes {
+        /// The operation.
+        op: String,
+        /// The operands' shapes, in order.
+        shapes: Vec<Shape>,
+        /// Where it was written.
+        place: Option<Place>,
+    },
+    /// An operand that belongs to another graph.
+    ForeignExpression {
+        /// The operation.
+        op: String,
+        /// Where it was written.
+        place: Option<Place>,
+    },
+    /// An axis that the operand doesn't have.
+    NoSuchAxis {
+        /// The reduction.
+        op: String,
+        /// The axis asked for: `samples`, or a dimension's number.
+        axis: String,
+        /// The operand's shape.
+        shape: Shape,
+        /// Where it was written.
+        place: Option<Place>,
+    },
+    /// A shape that no value can have: an empty dimension, or more than 2^28 entries.
+    UnusableShape {
+        /// What was to have this shape.
+        what: String,
+        /// The shape.
+        shape: Shape,
+        /// Where it was written.
+        place: Option<Place>,
+    },
+    /// Two parameters, or two data columns, of one name; a parameter with the name of a column.
+    DuplicateName {
+        /// The name.
+        name: String,
+        /// The first use and its shape.
+        first: Shape,
+        /// The second use and its shape.
+        second: Shape,
+        /// Where the second was written.
+        place: Option<Place>,
+    },
+    /// A loss to be differentiated that isn't one number.
+    NotScalar {
+        /// What was asked.
+        what: String,
+        /// Its shape.
+        shape: Shape,
+        /// Where it was written.
+        place: Option<Place>,
+    },
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = match self {
+            Mistake::Shapes { op, shapes, place } => {
+                write!(f, "{op}: shapes ")?;
+                for (k, s) in shapes.iter().enumerate() {
+                    write!(f, "{}{s}", if k == 0 { "" } else { " and " })?;
+                }
+                f.write_str(" do not fit")?;
+                place
+            }
+            Mistake::ForeignExpression { op, place } => {
+                write!(f, "{op}: an operand belongs to another graph")?;
+                place
+            }
+            Mistake::NoSuchAxis { op, axis, shape, place } => {
+                write!(f, "{op}: {shape} has no axis {axis}")?;
+                place
+            }
+            Mistake::UnusableShape { what, shape, place } => {
+                write!(f, "{what}: no value can have shape {shape} (empty, or more than 2^28 entries)")?;
+                place
+            }
+            Mistake::DuplicateName { name, first, second, place } => {
+                write!(f, "the name `{name}` is taken: first {first}, then {second}")?;
+                place
+            }
+            Mistake::NotScalar { what, shape, place } => {
+                write!(f, "{what} must be one number, but has shape {shape}; reduce it with sum() or mean()")?;
+                place
+            }
+        };
+        match place {
+            Some(place) => write!(f, " (at {place})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Everything that can go wrong by a user's doing. Each message says what was given and what was expected.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// Mistakes made while writing the expression: all of them, in the order they were made.
+    Expression(Vec<Mistake>),
+    /// A column was bound that the program doesn't use.
+    UnknownColumn {
+        /// The name given.
+        name: String,
+        /// The program's columns.
+        known: Vec<String>,
+    },
+    /// A column the program needs wasn't bound.
+    MissingColumn {
+        /// The column.
+        name: String,
+    },
+    /// One column was bound twice.
+    RepeatedColumn {
+        /// The column.
+        name: String,
+    },
+    /// Columns of different lengths.
+    ColumnLength {
+        /// The column that differs.
+        name: String,
+        /// Its number of samples.
+        found: usize,
+        /// The number of samples of the column it is held against.
+        expected: usize,
+        /// That column.
+        other: String,
+    },
+    /// A matrix of samples with another number of columns than declared.
+    ColumnShape {
+        /// The data input.
+        name: String,
+        /// Columns given.
+        found: usize,
+        /// The declared dimensions.
+        expected: Shape,
+    },
+    /// A reduction that has no value without samples (mean, min, max), and no samples.
+    NoSamples {
+        /// The reduction.
+        op: String,
+        /// Where it was written.
+        place: Option<Place>,
+    },
+    /// A parameter that the program doesn't have.
+    UnknownParam {
+        /// The name given.
+        name: String,
+        /// The program's parameters.
+        known: Vec<String>,
+    },
+    /// A parameter without a value.
+    MissingParam {
+        /// The parameter.
+        name: String,
+    },
+    /// A parameter was given twice.
+    RepeatedParam {
+        /// The parameter.
+        name: String,
+    },
+    /// A parameter value of another shape than declared.
+    ParamShape {
+        /// The parameter.
+        name: String,
+        /// Numbers given.
+        found: usize,
+        /// The declared shape.
+        expected: Shape,
+    },
+    /// Parameters or a gradient laid out for another program.
+    Layout {
+        /// What the program has.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// A gradient was asked with respect to something that is neither a parameter nor data.
+    NotAnInput {
+        /// What was given.
+        what: String,
+        /// Where it was written.
+        place: Option<Place>,
+    },
+    /// A number went wrong in a training loop or was asked for: the report names the node that made it.
+    NonFinite(Box<NonFinite>),
+    /// Text that is not a graph.
+    Parse {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A backend that doesn't exist or that this machine can't run.
+    Backend {
+        /// The one asked for.
+        asked: String,
+        /// The ones there are.
+        available: Vec<String>,
+    },
+    /// A setting out of its range (a learning rate, a number of steps, a saved state of another stepper).
+    Setting {
+        /// The setting.
+        name: String,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Expression(mistakes) => {
+                write!(f, "{} mistake{} in the expression", mistakes.len(), if mistakes.len() == 1 { "" } else { "s" })?;
+                for m in mistakes {
+                    write!(f, "\n  {m}")?;
+                }
+                Ok(())
+            }
+            Error::UnknownColumn { name, known } => write!(f, "no data column `{name}`; the program has {}", list(known)),
+            Error::MissingColumn { name } => write!(f, "data column `{name}` is not bound"),
+            Error::RepeatedColumn { name } => write!(f, "data column `{name}` is bound twice"),
+            Error::ColumnLength { name, found, expected, other } => {
+                write!(f, "data column `{name}` has {found} samples, but `{other}` has {expected}")
+            }
+            Error::ColumnShape { name, found, expected } => {
+                write!(f, "data `{name}` has {found} columns, but is declared {expected}")
+            }
+            Error::NoSamples { op, place } => {
+                write!(f, "{op} over no samples has no value")?;
+                place.map_or(Ok(()), |p| write!(f, " (at {p})"))
+            }
+            Error::UnknownParam { name, known } => write!(f, "no parameter `{name}`; the program has {}", list(known)),
+            Error::MissingParam { name } => write!(f, "parameter `{name}` has no value"),
+            Error::RepeatedParam { name } => write!(f, "parameter `{name}` is given twice"),
+            Error::ParamShape { name, found, expected } => {
+                write!(f, "parameter `{name}` is given {found} number{}, but is declared {expected}", if *found == 1 { "" } else { "s" })
+            }
+            Error::Layout { expected, found } => write!(f, "parameters of another program: expected {expected}, found {found}"),
+            Error::NotAnInput { what, place } => {
+                write!(f, "a gradient is taken with respect to parameters and data, not {what}")?;
+                place.map_or(Ok(()), |p| write!(f, " (at {p})"))
+            }
+            Error::NonFinite(report) => fmt::Display::fmt(report, f),
+            Error::Parse { line, message } => write!(f, "line {line}: {message}"),
+            Error::Backend { asked, available } => write!(f, "backend `{asked}` can't be used here; available: {}", list(available)),
+            Error::Setting { name, message } => write!(f, "{name}: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// `Result` with this crate's [`enum@Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".into();
+    }
+    names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+}

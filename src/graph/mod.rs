@@ -1,0 +1,395 @@
+//! The static graph: an arena of hash-consed nodes in SSA order. A node's operands always come before it.
+
+pub mod dot;
+pub mod eval;
+pub mod infix;
+pub mod text;
+pub mod trace;
+pub mod verify;
+
+use crate::error::Place;
+use crate::op::Elem;
+use crate::shape::{Dims, Shape};
+use smallvec::SmallVec;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+
+/// The index of a node in its graph.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(u32);
+
+impl NodeId {
+    /// The position in the arena.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(crate) fn new(index: usize) -> Self {
+        NodeId(u32::try_from(index).expect("a graph has fewer than 2^32 nodes"))
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "%{}", self.0)
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How a reduction combines.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Fold {
+    /// The sum; 0 of nothing.
+    Sum,
+    /// The smallest; NaN if any is NaN.
+    Min,
+    /// The largest; NaN if any is NaN.
+    Max,
+}
+
+impl Fold {
+    /// All of them.
+    pub const ALL: [Fold; 3] = [Fold::Sum, Fold::Min, Fold::Max];
+
+    /// The name in the text form.
+    pub fn name(self) -> &'static str {
+        match self {
+            Fold::Sum => "sum",
+            Fold::Min => "min",
+            Fold::Max => "max",
+        }
+    }
+
+    /// What a reduction of nothing gives, and what one starts from.
+    pub fn identity(self) -> f64 {
+        match self {
+            Fold::Sum => 0.0,
+            Fold::Min => f64::INFINITY,
+            Fold::Max => f64::NEG_INFINITY,
+        }
+    }
+
+    /// One step of the reduction; `Min` and `Max` carry NaN from either side.
+    #[inline(always)]
+    pub fn combine<T: crate::real::Real>(self, a: T, b: T) -> T {
+        match self {
+            Fold::Sum => a + b,
+            Fold::Min => {
+                // Written with `!=` for NaN, so that a loop over it stays free of branches.
+                #[allow(clippy::eq_op)]
+                if (a < b) | (a != a) { a } else { b }
+            }
+            Fold::Max => {
+                #[allow(clippy::eq_op)]
+                if (a > b) | (a != a) { a } else { b }
+            }
+        }
+    }
+}
+
+/// The axis a reduction runs over.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Axis {
+    /// The samples.
+    Samples,
+    /// A static dimension, counted from the right (0 is the last); it keeps extent 1.
+    Dim(u32),
+}
+
+/// A constant's bits: equal constants are one node, and NaN equals itself.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Bits(u64);
+
+impl From<f64> for Bits {
+    fn from(x: f64) -> Self {
+        Bits(x.to_bits())
+    }
+}
+
+impl Bits {
+    /// The number.
+    pub fn value(self) -> f64 {
+        f64::from_bits(self.0)
+    }
+}
+
+impl fmt::Debug for Bits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.value())
+    }
+}
+
+/// What a node computes.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Op {
+    /// A number.
+    Const(Bits),
+    /// The data input of this index.
+    Data(u32),
+    /// The parameter of this index.
+    Param(u32),
+    /// The number of samples.
+    Count,
+    /// An elementwise operation; operands broadcast.
+    Elem(Elem),
+    /// A reduction over one axis.
+    Reduce(Fold, Axis),
+    /// The operand repeated to a larger shape.
+    Broadcast(Shape),
+    /// The same entries in row-major order under other dimensions.
+    Reshape(Dims),
+}
+
+/// Operands of a node.
+pub type Args = SmallVec<[NodeId; 3]>;
+
+/// One node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it computes.
+    pub op: Op,
+    /// From which nodes.
+    pub args: Args,
+    /// The shape of its value.
+    pub shape: Shape,
+    /// Where the user wrote it; for an adjoint, where the operation it belongs to was written.
+    pub place: Option<Place>,
+}
+
+/// A data input or a parameter.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Input {
+    /// Its name, unique among data and parameters.
+    pub name: String,
+    /// Its shape: with samples for data, without for parameters.
+    pub shape: Shape,
+    /// Where it was declared.
+    pub place: Option<Place>,
+}
+
+/// The static graph.
+#[derive(Clone, Default)]
+pub struct Dag {
+    nodes: Vec<Node>,
+    data: Vec<Input>,
+    params: Vec<Input>,
+    outputs: Vec<(String, NodeId)>,
+    index: HashMap<(Op, Args), NodeId>,
+}
+
+impl Dag {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty graph with the inputs of another, so that `Op::Data(i)` and `Op::Param(i)` mean the same in both.
+    pub fn with_inputs_of(other: &Dag) -> Self {
+        Dag { data: other.data.clone(), params: other.params.clone(), ..Self::default() }
+    }
+
+    /// All nodes in SSA order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// One node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// The shape of a node's value.
+    pub fn shape(&self, id: NodeId) -> &Shape {
+        &self.nodes[id.index()].shape
+    }
+
+    /// The ids of all nodes, operands first.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (0..self.nodes.len()).map(NodeId::new)
+    }
+
+    /// The data inputs.
+    pub fn data(&self) -> &[Input] {
+        &self.data
+    }
+
+    /// The parameters.
+    pub fn params(&self) -> &[Input] {
+        &self.params
+    }
+
+    /// The named results.
+    pub fn outputs(&self) -> &[(String, NodeId)] {
+        &self.outputs
+    }
+
+    /// Adds a named result.
+    pub fn output(&mut self, name: &str, id: NodeId) {
+        self.outputs.push((name.to_string(), id));
+    }
+
+    /// Declares a data input and returns its node; the name must be free.
+    pub fn add_data(&mut self, name: &str, shape: Shape, place: Option<Place>) -> NodeId {
+        let k = self.data.len() as u32;
+        self.data.push(Input { name: name.to_string(), shape, place });
+        self.push(Op::Data(k), Args::new(), place).expect("an input has a shape")
+    }
+
+    /// Declares a parameter and returns its node; the name must be free.
+    pub fn add_param(&mut self, name: &str, shape: Shape, place: Option<Place>) -> NodeId {
+        let k = self.params.len() as u32;
+        self.params.push(Input { name: name.to_string(), shape, place });
+        self.push(Op::Param(k), Args::new(), place).expect("an input has a shape")
+    }
+
+    /// A constant.
+    pub fn constant(&mut self, value: f64) -> NodeId {
+        self.push(Op::Const(value.into()), Args::new(), None).expect("a constant has a shape")
+    }
+
+    /// The value of a constant node.
+    pub fn as_constant(&self, id: NodeId) -> Option<f64> {
+        match self.node(id).op {
+            Op::Const(bits) => Some(bits.value()),
+            _ => None,
+        }
+    }
+
+    /// Adds a node, or finds the equal one. `None` if the operands' shapes don't fit the operation.
+    pub fn push(&mut self, op: Op, args: Args, place: Option<Place>) -> Option<NodeId> {
+        let shape = self.infer(&op, &args)?;
+        let id = NodeId::new(self.nodes.len());
+        match self.index.entry((op, args)) {
+            Entry::Occupied(found) => Some(*found.get()),
+            Entry::Vacant(slot) => {
+                let (op, args) = slot.key().clone();
+                slot.insert(id);
+                self.nodes.push(Node { op, args, shape, place });
+                Some(id)
+            }
+        }
+    }
+
+    /// The shape an operation gives, `None` where the operands don't fit.
+    pub fn infer(&self, op: &Op, args: &[NodeId]) -> Option<Shape> {
+        let shape = |k: usize| args.get(k).map(|a| self.shape(*a));
+        let arity = match op {
+            Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => 0,
+            Op::Elem(e) => e.arity(),
+            Op::Reduce(..) | Op::Broadcast(_) | Op::Reshape(_) => 1,
+        };
+        if args.len() != arity {
+            return None;
+        }
+        match op {
+            Op::Const(_) | Op::Count => Some(Shape::default()),
+            Op::Data(k) => self.data.get(*k as usize).map(|i| i.shape.clone()),
+            Op::Param(k) => self.params.get(*k as usize).map(|i| i.shape.clone()),
+            Op::Elem(_) => {
+                let mut out = shape(0)?.clone();
+                for k in 1..arity {
+                    out = out.broadcast(shape(k)?)?;
+                }
+                out.is_sound().then_some(out)
+            }
+            Op::Reduce(_, Axis::Samples) => {
+                let s = shape(0)?;
+                s.varies_over_samples().then(|| s.with_samples(false))
+            }
+            Op::Reduce(_, Axis::Dim(axis)) => {
+                let s = shape(0)?;
+                let mut dims = Dims::from_slice(s.dims());
+                let at = dims.len().checked_sub(1 + *axis as usize)?;
+                dims[at] = 1;
+                Some(Shape::with(s.varies_over_samples(), dims))
+            }
+            Op::Broadcast(to) => {
+                let from = shape(0)?;
+                (from.broadcast(to).as_ref() == Some(to) && to.is_sound()).then(|| to.clone())
+            }
+            Op::Reshape(dims) => {
+                let from = shape(0)?;
+                let to = Shape::with(from.varies_over_samples(), dims.clone());
+                (to.is_sound() && to.entries() == from.entries()).then_some(to)
+            }
+        }
+    }
+
+    /// For each node, whether some output needs it.
+    pub fn live(&self) -> Vec<bool> {
+        self.reachable(self.outputs.iter().map(|(_, id)| *id))
+    }
+
+    /// For each node, whether one of the roots needs it.
+    pub fn reachable(&self, roots: impl IntoIterator<Item = NodeId>) -> Vec<bool> {
+        let mut live = vec![false; self.nodes.len()];
+        for id in roots {
+            live[id.index()] = true;
+        }
+        for k in (0..self.nodes.len()).rev() {
+            if live[k] {
+                for a in &self.nodes[k].args {
+                    live[a.index()] = true;
+                }
+            }
+        }
+        live
+    }
+
+    /// A copy that holds only what the outputs need (all inputs stay declared).
+    pub fn without_dead_nodes(&self) -> Dag {
+        let live = self.live();
+        let mut out = Dag::with_inputs_of(self);
+        let mut map: Vec<Option<NodeId>> = vec![None; self.nodes.len()];
+        for (k, node) in self.nodes.iter().enumerate() {
+            if live[k] {
+                let args = node.args.iter().map(|a| map[a.index()].expect("operands of a live node are live")).collect();
+                map[k] = out.push(node.op.clone(), args, node.place);
+            }
+        }
+        for (name, id) in &self.outputs {
+            out.output(name, map[id.index()].expect("outputs are live"));
+        }
+        out
+    }
+
+    /// How many nodes the outputs need.
+    pub fn live_nodes(&self) -> usize {
+        self.live().into_iter().filter(|l| *l).count()
+    }
+
+    /// Replaces the results.
+    pub(crate) fn set_outputs(&mut self, outputs: Vec<(String, NodeId)>) {
+        self.outputs = outputs;
+    }
+
+    /// How messages name a node: its operation and, for inputs, the name.
+    pub fn describe(&self, id: NodeId) -> String {
+        match &self.node(id).op {
+            Op::Const(c) => format!("{:?}", c.value()),
+            Op::Data(k) => format!("data `{}`", self.data[*k as usize].name),
+            Op::Param(k) => format!("param `{}`", self.params[*k as usize].name),
+            Op::Count => "count of samples".into(),
+            Op::Elem(e) => match e.attribute() {
+                Some(n) => format!("{}({n})", e.name()),
+                None => e.name().into(),
+            },
+            Op::Reduce(fold, Axis::Samples) => format!("{} over samples", fold.name()),
+            Op::Reduce(fold, Axis::Dim(k)) => format!("{} over dimension {k} from the right", fold.name()),
+            Op::Broadcast(to) => format!("broadcast to {to}"),
+            Op::Reshape(dims) => format!("reshape to {}", Shape::new(dims)),
+        }
+    }
+}
+
+impl fmt::Debug for Dag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&text::print(self))
+    }
+}

@@ -1,0 +1,340 @@
+//! The kernel IR: about 25 primitives in SSA form over lanes of samples, with affine access to columns, uniforms and tile buffers.
+//!
+//! A kernel runs once per tile of samples, and inside that once per point of a small static loop nest (`dims`; none for the common
+//! unrolled kernel). The value of instruction `k` is named `k`. `fma` is explicit: no backend may fuse on its own.
+
+use super::arith::Slow;
+use crate::graph::Fold;
+use crate::shape::Dims;
+use smallvec::SmallVec;
+
+/// The value of the instruction at this position.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct V(pub u32);
+
+impl V {
+    /// The position.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Entry `base + sum(index[k] * strides[k])` of a table, at a point of the loop nest.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Access {
+    /// The entry at the origin.
+    pub base: u32,
+    /// One stride per loop; none for an unrolled kernel.
+    pub strides: SmallVec<[u32; 2]>,
+}
+
+impl Access {
+    /// Always the same entry.
+    pub fn fixed(base: usize) -> Self {
+        Access { base: base as u32, strides: SmallVec::new() }
+    }
+
+    /// The entry at a point.
+    #[inline]
+    pub fn at(&self, point: &[usize]) -> usize {
+        self.base as usize + self.strides.iter().zip(point).map(|(s, p)| *s as usize * p).sum::<usize>()
+    }
+}
+
+/// Instructions of one real operand.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Un {
+    /// Sign bit flipped.
+    Neg,
+    /// Sign bit cleared.
+    Abs,
+    /// Correctly rounded.
+    Sqrt,
+    /// Towards minus infinity.
+    Floor,
+    /// Nearest, ties to even.
+    Round,
+}
+
+/// Instructions of two real operands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Bin {
+    /// Sum.
+    Add,
+    /// Difference.
+    Sub,
+    /// Product.
+    Mul,
+    /// Quotient.
+    Div,
+    /// `a < b ? a : b`
+    Min,
+    /// `a > b ? a : b`
+    Max,
+}
+
+/// Comparisons; false with NaN except `Ne`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Cmp {
+    /// Less.
+    Lt,
+    /// Less or equal.
+    Le,
+    /// Equal.
+    Eq,
+    /// Not equal, or NaN.
+    Ne,
+}
+
+/// Instructions on masks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Mask {
+    /// Both.
+    And,
+    /// Either.
+    Or,
+}
+
+/// Instructions on bit patterns as integers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Int {
+    /// Wrapping sum.
+    Add,
+    /// Wrapping difference.
+    Sub,
+    /// Bitwise and.
+    And,
+    /// Bitwise or.
+    Or,
+    /// Bitwise exclusive or.
+    Xor,
+}
+
+/// Functions with a recipe in [`super::math`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum MathFn {
+    /// `e^x`
+    Exp,
+    /// `e^x - 1`
+    ExpM1,
+    /// Natural logarithm.
+    Ln,
+    /// `ln(1 + x)`
+    Ln1p,
+    /// Sine.
+    Sin,
+    /// Cosine.
+    Cos,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// `1 / (1 + e^-x)`
+    Sigmoid,
+    /// `ln(1 + e^x)`
+    Softplus,
+    /// `x^y`, the only one of two operands.
+    Pow,
+}
+
+impl MathFn {
+    /// All of them.
+    pub const ALL: [MathFn; 10] = [
+        MathFn::Exp,
+        MathFn::ExpM1,
+        MathFn::Ln,
+        MathFn::Ln1p,
+        MathFn::Sin,
+        MathFn::Cos,
+        MathFn::Tanh,
+        MathFn::Sigmoid,
+        MathFn::Softplus,
+        MathFn::Pow,
+    ];
+}
+
+/// One instruction.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Inst {
+    /// A data column's samples.
+    Column(Access),
+    /// A tile buffer that an earlier step wrote.
+    Tile(Access),
+    /// A call-stage value, the same for every sample.
+    Uniform(Access),
+    /// A constant, given by its bits as `f64`.
+    Const(u64),
+    /// A real from a real.
+    Un(Un, V),
+    /// A real from two.
+    Bin(Bin, V, V),
+    /// `±(a * b) ± c`, rounded once: the product negated if `np`, the addend if `nc`.
+    Fma {
+        /// Factor.
+        a: V,
+        /// Factor.
+        b: V,
+        /// Addend.
+        c: V,
+        /// Product negated.
+        np: bool,
+        /// Addend negated.
+        nc: bool,
+    },
+    /// A mask from two reals.
+    Cmp(Cmp, V, V),
+    /// A mask from two.
+    Mask(Mask, V, V),
+    /// A mask turned round.
+    Not(V),
+    /// The first real where the mask holds, else the second.
+    Select(V, V, V),
+    /// The bit pattern of a real.
+    Bits(V),
+    /// The real of a bit pattern.
+    Real(V),
+    /// An integer constant.
+    IntConst(i64),
+    /// An integer from two.
+    Int(Int, V, V),
+    /// Shift left.
+    Shl(V, u32),
+    /// Logical shift right.
+    Shr(V, u32),
+    /// The second real, mended where the first lies in the slow range.
+    Patch(Slow, V, V),
+    /// A function of one or two reals (`x` twice for one), until [`super::build::expand`] replaces it by its recipe.
+    Math(MathFn, V, V),
+    /// Writes a tile buffer.
+    Store(Access, V),
+    /// Writes a per-sample output.
+    Output(Access, V),
+    /// Folds into a tile buffer over the loop nest; the buffer starts at the fold's identity.
+    Fold(Fold, Access, V),
+    /// Folds a product's sum into a tile buffer: `buffer = fma(a, b, buffer)`.
+    FoldProduct(Access, V, V),
+    /// Folds into an accumulator over samples.
+    Accumulate(Fold, Access, V),
+    /// Adds a product to an accumulator over samples: `acc = fma(a, b, acc)`.
+    AccumulateProduct(Access, V, V),
+}
+
+impl Inst {
+    /// The operands.
+    pub fn operands(&self) -> SmallVec<[V; 3]> {
+        match *self {
+            Inst::Column(_) | Inst::Tile(_) | Inst::Uniform(_) | Inst::Const(_) | Inst::IntConst(_) => SmallVec::new(),
+            Inst::Un(_, a) | Inst::Not(a) | Inst::Bits(a) | Inst::Real(a) | Inst::Shl(a, _) | Inst::Shr(a, _) => smallvec::smallvec![a],
+            Inst::Store(_, a) | Inst::Output(_, a) | Inst::Fold(_, _, a) | Inst::Accumulate(_, _, a) => smallvec::smallvec![a],
+            Inst::Math(f, a, _) if f != MathFn::Pow => smallvec::smallvec![a],
+            Inst::Bin(_, a, b) | Inst::Cmp(_, a, b) | Inst::Mask(_, a, b) | Inst::Int(_, a, b) | Inst::Patch(_, a, b) | Inst::Math(_, a, b) => smallvec::smallvec![a, b],
+            Inst::FoldProduct(_, a, b) | Inst::AccumulateProduct(_, a, b) => smallvec::smallvec![a, b],
+            Inst::Fma { a, b, c, .. } | Inst::Select(a, b, c) => smallvec::smallvec![a, b, c],
+        }
+    }
+
+    /// The same instruction with other operands.
+    pub fn map(&self, mut f: impl FnMut(V) -> V) -> Inst {
+        let mut out = self.clone();
+        match &mut out {
+            Inst::Column(_) | Inst::Tile(_) | Inst::Uniform(_) | Inst::Const(_) | Inst::IntConst(_) => {}
+            Inst::Un(_, a) | Inst::Not(a) | Inst::Bits(a) | Inst::Real(a) | Inst::Shl(a, _) | Inst::Shr(a, _) => *a = f(*a),
+            Inst::Store(_, a) | Inst::Output(_, a) | Inst::Fold(_, _, a) | Inst::Accumulate(_, _, a) => *a = f(*a),
+            Inst::Bin(_, a, b) | Inst::Cmp(_, a, b) | Inst::Mask(_, a, b) | Inst::Int(_, a, b) | Inst::Patch(_, a, b) | Inst::Math(_, a, b) => {
+                *a = f(*a);
+                *b = f(*b);
+            }
+            Inst::FoldProduct(_, a, b) | Inst::AccumulateProduct(_, a, b) => {
+                *a = f(*a);
+                *b = f(*b);
+            }
+            Inst::Fma { a, b, c, .. } | Inst::Select(a, b, c) => {
+                *a = f(*a);
+                *b = f(*b);
+                *c = f(*c);
+            }
+        }
+        out
+    }
+
+    /// Whether it writes something, and so stays though nobody uses its value.
+    pub fn is_sink(&self) -> bool {
+        matches!(
+            self,
+            Inst::Store(..) | Inst::Output(..) | Inst::Fold(..) | Inst::FoldProduct(..) | Inst::Accumulate(..) | Inst::AccumulateProduct(..)
+        )
+    }
+}
+
+/// One step of a pass.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Kernel {
+    /// The static loop nest, outermost first; empty for a kernel without one.
+    pub dims: Dims,
+    /// The instructions in order.
+    pub insts: Vec<Inst>,
+}
+
+impl Kernel {
+    /// How many instructions use each value.
+    pub fn uses(&self) -> Vec<u32> {
+        let mut uses = vec![0; self.insts.len()];
+        for inst in &self.insts {
+            for v in inst.operands() {
+                uses[v.index()] += 1;
+            }
+        }
+        uses
+    }
+
+    /// A copy without instructions that nothing needs.
+    pub fn without_dead(&self) -> Kernel {
+        let mut live: Vec<bool> = self.insts.iter().map(Inst::is_sink).collect();
+        for k in (0..live.len()).rev() {
+            if live[k] {
+                for v in self.insts[k].operands() {
+                    live[v.index()] = true;
+                }
+            }
+        }
+        let mut map = vec![V(0); live.len()];
+        let mut insts = Vec::with_capacity(live.len());
+        for (k, inst) in self.insts.iter().enumerate().filter(|(k, _)| live[*k]) {
+            map[k] = V(insts.len() as u32);
+            insts.push(inst.map(|v| map[v.index()]));
+        }
+        Kernel { dims: self.dims.clone(), insts }
+    }
+}
+
+/// Everything one pass over the samples needs, apart from the data.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct PassKernels {
+    /// The steps, run in order for every tile.
+    pub steps: Vec<Kernel>,
+    /// For each local uniform the call-stage slot it is copied from.
+    pub uniforms: Vec<u32>,
+    /// For each local column the data input and its entry.
+    pub columns: Vec<(u32, u32)>,
+    /// How many tile buffers the steps share.
+    pub tiles: usize,
+    /// For each accumulator how it folds, and the slot its result goes to.
+    pub accumulators: Vec<(Fold, u32)>,
+    /// How many per-sample output columns are written.
+    pub outputs: usize,
+}
+
+impl PassKernels {
+    /// Above this many accumulators each has 64 bytes of lanes instead of 256: long gradients would push the samples out of the L1 cache.
+    pub const WIDE_ACCUMULATORS: usize = 16;
+
+    /// How many lanes each accumulator has: sample `i` of a leaf is added to lane `i % lanes`. It belongs to the kernel, not to the CPU.
+    pub fn lanes<T: crate::real::Real>(&self) -> usize {
+        let bytes = if self.accumulators.len() <= Self::WIDE_ACCUMULATORS { 256 } else { 64 };
+        bytes / size_of::<T>()
+    }
+
+    /// Instructions executed per sample, roughly: for deciding whether threads pay.
+    pub fn cost(&self) -> usize {
+        let math = |k: &Kernel| k.insts.iter().map(|i| if matches!(i, Inst::Math(..)) { 20 } else { 1 }).sum::<usize>();
+        self.steps.iter().map(|k| k.dims.iter().product::<usize>() * math(k)).sum()
+    }
+}

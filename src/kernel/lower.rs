@@ -1,0 +1,146 @@
+//! Lowering: a graph operation as primitives. One exhaustive match, written over any interpretation of [`Arith`]: the kernel builder
+//! gets instructions from it, the call stage numbers. A new operation is a row in `op.rs` and an arm here.
+
+use super::arith::{Arith, Scalar};
+use super::ir::MathFn;
+use super::math;
+use crate::op::Elem;
+use crate::real::Real;
+
+/// An interpretation that also knows the functions with recipes: by expanding them, or by keeping the call.
+pub trait Math: Arith {
+    /// The function of `x` (and `y`, for the one that takes two).
+    fn math(&mut self, f: MathFn, x: Self::F, y: Self::F) -> Self::F;
+}
+
+impl<T: Real, const PATCH: bool> Math for Scalar<T, PATCH> {
+    #[inline(always)]
+    fn math(&mut self, f: MathFn, x: T, y: T) -> T {
+        recipe(self, f, x, y)
+    }
+}
+
+/// The recipe of a function, over any interpretation.
+#[inline(always)]
+pub fn recipe<A: Arith>(a: &mut A, f: MathFn, x: A::F, y: A::F) -> A::F {
+    match f {
+        MathFn::Exp => math::exp(a, x),
+        MathFn::ExpM1 => math::exp_m1(a, x),
+        MathFn::Ln => math::ln(a, x),
+        MathFn::Ln1p => math::ln_1p(a, x),
+        MathFn::Sin => math::sin(a, x),
+        MathFn::Cos => math::cos(a, x),
+        MathFn::Tanh => math::tanh(a, x),
+        MathFn::Sigmoid => math::sigmoid(a, x),
+        MathFn::Softplus => math::softplus(a, x),
+        MathFn::Pow => math::pow(a, x, y),
+    }
+}
+
+/// One elementwise operation.
+pub fn elem<A: Math>(a: &mut A, op: Elem, x: &[A::F]) -> A::F {
+    let compare = |a: &mut A, m: A::M| {
+        let (one, zero) = (a.lit(1.0), a.lit(0.0));
+        a.select(m, one, zero)
+    };
+    match op {
+        Elem::Neg => a.neg(x[0]),
+        Elem::Abs => a.abs(x[0]),
+        Elem::Sign => {
+            // Keeps zeros and NaN.
+            let (zero, one, minus) = (a.lit(0.0), a.lit(1.0), a.lit(-1.0));
+            let below = a.lt(x[0], zero);
+            let above = a.lt(zero, x[0]);
+            let lower = a.select(below, minus, x[0]);
+            a.select(above, one, lower)
+        }
+        Elem::Recip => {
+            let one = a.lit(1.0);
+            a.div(one, x[0])
+        }
+        Elem::Sqrt => a.sqrt(x[0]),
+        Elem::Square => a.mul(x[0], x[0]),
+        Elem::Powi(n) => powi(a, x[0], n),
+        Elem::Powf => a.math(MathFn::Pow, x[0], x[1]),
+        Elem::Exp => a.math(MathFn::Exp, x[0], x[0]),
+        Elem::ExpM1 => a.math(MathFn::ExpM1, x[0], x[0]),
+        Elem::Ln => a.math(MathFn::Ln, x[0], x[0]),
+        Elem::Ln1p => a.math(MathFn::Ln1p, x[0], x[0]),
+        Elem::Sin => a.math(MathFn::Sin, x[0], x[0]),
+        Elem::Cos => a.math(MathFn::Cos, x[0], x[0]),
+        Elem::Tanh => a.math(MathFn::Tanh, x[0], x[0]),
+        Elem::Sigmoid => a.math(MathFn::Sigmoid, x[0], x[0]),
+        Elem::Softplus => a.math(MathFn::Softplus, x[0], x[0]),
+        Elem::Add => a.add(x[0], x[1]),
+        Elem::Sub => a.sub(x[0], x[1]),
+        Elem::Mul => a.mul(x[0], x[1]),
+        Elem::Div => a.div(x[0], x[1]),
+        // The primitive gives the second operand with NaN on either side: a first operand that is NaN is put back.
+        Elem::Min => {
+            let (m, nan) = (a.min(x[0], x[1]), a.ne(x[0], x[0]));
+            a.select(nan, x[0], m)
+        }
+        Elem::Max => {
+            let (m, nan) = (a.max(x[0], x[1]), a.ne(x[0], x[0]));
+            a.select(nan, x[0], m)
+        }
+        Elem::Lt => {
+            let m = a.lt(x[0], x[1]);
+            compare(a, m)
+        }
+        Elem::Le => {
+            let m = a.le(x[0], x[1]);
+            compare(a, m)
+        }
+        Elem::Gt => {
+            let m = a.lt(x[1], x[0]);
+            compare(a, m)
+        }
+        Elem::Ge => {
+            let m = a.le(x[1], x[0]);
+            compare(a, m)
+        }
+        Elem::Eq => {
+            let m = a.eq(x[0], x[1]);
+            compare(a, m)
+        }
+        Elem::Ne => {
+            let m = a.ne(x[0], x[1]);
+            compare(a, m)
+        }
+        Elem::Select => {
+            let zero = a.lit(0.0);
+            let m = a.ne(x[0], zero);
+            a.select(m, x[1], x[2])
+        }
+    }
+}
+
+/// An integer power by squaring: at most `2 log2 |n|` products, each rounded; `1 / x^|n|` for a negative power.
+fn powi<A: Arith>(a: &mut A, x: A::F, n: i32) -> A::F {
+    let mut left = n.unsigned_abs();
+    if left == 0 {
+        return a.lit(1.0);
+    }
+    let mut square = x;
+    let mut product: Option<A::F> = None;
+    while left > 0 {
+        if left & 1 == 1 {
+            product = Some(match product {
+                Some(p) => a.mul(p, square),
+                None => square,
+            });
+        }
+        left >>= 1;
+        if left > 0 {
+            square = a.mul(square, square);
+        }
+    }
+    let power = product.expect("n is not 0");
+    if n > 0 {
+        power
+    } else {
+        let one = a.lit(1.0);
+        a.div(one, power)
+    }
+}

@@ -1,0 +1,268 @@
+//! The exponential and the functions made of it: `exp`, `exp_m1`, `sigmoid`, `softplus`, `tanh`.
+//!
+//! All start from `x = n ln 2 + r` with `|r| <= ln 2 / 2` (Cody and Waite, Software Manual for the Elementary Functions,
+//! 1980) and `e^r = 1 + r + r^2 q(r)`. `ln 2` is split as its nearest number and the rest: the fma `x - n * nearest` is exact,
+//! because it is a multiple of the last place of either and smaller than 1/2, so a reduced argument is wrong
+//! only by the rounding of `n * rest`, and that can be carried along.
+
+use super::super::arith::Arith;
+use super::log::ln_of_one_to_two;
+use super::{fast_two_sum, lit, ln2, pick, poly, sign_mask, to_integer};
+use crate::real::Real;
+use std::f64::consts::LOG2_E;
+
+/// `tools/minimax.py EXP64`: relative error of `e^r` 2^-57.9.
+const EXP64: [f64; 10] = [
+    0.5000000000000011,
+    0.16666666666666452,
+    0.04166666666652805,
+    0.008333333333476632,
+    0.0013888888943998081,
+    0.00019841269535872917,
+    2.4801492796121803e-05,
+    2.755756541518378e-06,
+    2.763034561067639e-07,
+    2.5005608920296612e-08,
+];
+
+/// `tools/minimax.py EXP32`: relative error of `e^r` 2^-28.2.
+const EXP32: [f64; 5] = [
+    0.4999999403953552,
+    0.1666652113199234,
+    0.041668277233839035,
+    0.00836869515478611,
+    0.0013820008607581258,
+];
+
+/// `tools/minimax.py EXPM1_64`: relative error of `e^r - 1` 2^-61.6.
+const EXPM1_64: [f64; 11] = [
+    0.5,
+    0.16666666666666677,
+    0.041666666666666685,
+    0.00833333333332179,
+    0.0013888888888893673,
+    0.00019841269885373464,
+    2.480158727907765e-05,
+    2.7557245102754656e-06,
+    2.7557329359549466e-07,
+    2.51087103583358e-08,
+    2.0894003414969617e-09,
+];
+
+/// `tools/minimax.py EXPM1_32`: relative error of `e^r - 1` 2^-31.1.
+const EXPM1_32: [f64; 6] = [
+    0.5,
+    0.1666666567325592,
+    0.04166649281978607,
+    0.008333544246852398,
+    0.0013932340079918504,
+    0.0001976343774003908,
+];
+
+/// `x` cut to `[low, high]`; NaN stays.
+#[inline(always)]
+fn clamp<A: Arith>(a: &mut A, x: A::F, low: f64, high: f64) -> A::F {
+    let low = a.lit(low);
+    let high = a.lit(high);
+    let x = a.max(low, x);
+    a.min(high, x)
+}
+
+/// `e^r - 1 - r + rest` for `|r|` up to half of `ln 2`: `r^2 q(r) + rest`.
+#[inline(always)]
+fn exp_tail<A: Arith>(a: &mut A, r: A::F, rest: A::F) -> A::F {
+    let r2 = a.mul(r, r);
+    let q = poly(a, r, r2, pick::<A, &[f64]>(&EXP64, &EXP32));
+    a.fma(r2, q, rest)
+}
+
+/// `p * 2^n`, given `p` about 1 and the bits of `to_integer` with a bias of twice the exponent's: by two factors of about
+/// `2^(n/2)`, which are normal for every `n` that gives a subnormal, a normal or an infinite result, so that only the
+/// second product rounds.
+#[inline(always)]
+fn scale<A: Arith>(a: &mut A, p: A::F, biased: A::I) -> A::F {
+    let half = a.shr(biased, 1);
+    let rest = a.isub(biased, half);
+    let half = a.shl(half, A::Real::MANTISSA);
+    let rest = a.shl(rest, A::Real::MANTISSA);
+    let half = a.real(half);
+    let rest = a.real(rest);
+    let p = a.mul(p, half);
+    a.mul(p, rest)
+}
+
+/// Twice the bias of the exponent field, as [`scale`] wants it.
+#[inline(always)]
+fn two_biases<A: Arith>() -> u32 {
+    pick::<A, u32>(2046, 254)
+}
+
+/// `x` cut to where the result is neither surely 0 nor surely infinite.
+#[inline(always)]
+fn clamp_exp<A: Arith>(a: &mut A, x: A::F) -> A::F {
+    let (low, high) = pick::<A, (f64, f64)>((-746.0, 710.0), (-104.0, 89.0));
+    clamp(a, x, low, high)
+}
+
+/// `e^x`.
+#[inline(always)]
+pub fn exp<A: Arith>(a: &mut A, x: A::F) -> A::F {
+    let x = clamp_exp(a, x);
+    let (n, biased) = to_integer(a, x, LOG2_E, two_biases::<A>());
+    let (ln2, ln2_rest) = ln2::<A>();
+    let minus_ln2 = a.lit(-ln2);
+    let minus_rest = a.lit(-ln2_rest);
+    let head = a.fma(n, minus_ln2, x);
+    let rest = a.mul(n, minus_rest);
+    let r = a.add(head, rest);
+    // In 1 + (head + (rest + r^2 q)) only the last two sums round to note, by 1/2 and 1/4 ulp.
+    let tail = exp_tail(a, r, rest);
+    let tail = a.add(head, tail);
+    let one = a.lit(1.0);
+    let p = a.add(one, tail);
+    scale(a, p, biased)
+}
+
+/// `e^(x + rest)` for `pow`, where `rest` is at most a few last places of `x` (and 0 when `x` is infinite).
+///
+/// The reduced argument and `1 + r` are carried as pairs, so that nothing but `r^2 q(r)` and the last sum round.
+#[inline(always)]
+pub(super) fn exp_pair<A: Arith>(a: &mut A, x: A::F, rest: A::F) -> A::F {
+    let x = clamp_exp(a, x);
+    let (n, biased) = to_integer(a, x, LOG2_E, two_biases::<A>());
+    let (ln2, ln2_rest) = ln2::<A>();
+    let minus_ln2 = a.lit(-ln2);
+    let minus_rest = a.lit(-ln2_rest);
+    let r = a.fma(n, minus_ln2, x);
+    let rest = a.fma(n, minus_rest, rest);
+    let (r, rest) = fast_two_sum(a, r, rest);
+    let one = a.lit(1.0);
+    let (sum, lost) = fast_two_sum(a, one, r);
+    let lost = a.add(lost, rest);
+    let tail = exp_tail(a, r, lost);
+    let p = a.add(sum, tail);
+    scale(a, p, biased)
+}
+
+/// `(e^x - 1) * unit` as a pair whose sum is to be rounded, for `x` within the reach of the exponent field.
+///
+/// `2^n (1 + r + r^2 q) - 1` is summed as `(2^n - 1) + 2^n r` with the error of that sum (the first term, 0 or at least 1/2 of
+/// the larger of `2^n` and 1, is never the smaller), and the small rest after it. The first term itself rounds only where `n` is
+/// beyond the number's digits: for small `2^n` that matters to `tanh` (`unit` 1), for large to `exp_m1` (`unit` 1/2).
+#[inline(always)]
+fn exp_m1_pair<A: Arith>(a: &mut A, x: A::F, unit: f64) -> (A::F, A::F) {
+    let bias = pick::<A, u32>(1023, 127) - u32::from(unit < 1.0);
+    let (n, biased) = to_integer(a, x, LOG2_E, bias);
+    let (ln2, ln2_rest) = ln2::<A>();
+    let minus_ln2 = a.lit(-ln2);
+    let minus_rest = a.lit(-ln2_rest);
+    let head = a.fma(n, minus_ln2, x);
+    let rest = a.mul(n, minus_rest);
+    // What rounding takes from r changes e^r - 1 - r by r times that.
+    let (r, lost_r) = fast_two_sum(a, head, rest);
+    let rest = a.fma(lost_r, r, rest);
+    let r2 = a.mul(r, r);
+    // The first coefficient is added last: r^2/2 is most of the rounding error where n is 1.
+    let q = pick::<A, &[f64]>(&EXPM1_64, &EXPM1_32);
+    let start = a.lit(q[0]);
+    let q = poly(a, r, r2, &q[1..]);
+    let q = a.fma(r, q, start);
+    let tail = a.fma(r2, q, rest);
+    let power = a.shl(biased, A::Real::MANTISSA);
+    let power = a.real(power);
+    let minus_unit = a.lit(-unit);
+    let (first, lost_first) = if unit < 1.0 {
+        fast_two_sum(a, power, minus_unit)
+    } else {
+        fast_two_sum(a, minus_unit, power)
+    };
+    let second = a.mul(power, head);
+    let (sum, lost) = fast_two_sum(a, first, second);
+    let lost = a.add(lost, lost_first);
+    (sum, a.fma(power, tail, lost))
+}
+
+/// `e^x - 1`.
+#[inline(always)]
+pub fn exp_m1<A: Arith>(a: &mut A, x: A::F) -> A::F {
+    // Half the result is computed, so that the power of two never overflows before the result does.
+    let (low, high) = pick::<A, (f64, f64)>((-40.0, 709.8), (-20.0, 88.75));
+    let cut = clamp(a, x, low, high);
+    let (sum, tail) = exp_m1_pair(a, cut, 0.5);
+    let half = a.add(sum, tail);
+    let result = a.add(half, half);
+    // The sum loses the sign of -0, and halving the last bit of a subnormal.
+    let tiny = lit(a, f64::EPSILON / 4.0, 2.0f64.powi(-26));
+    let size = a.abs(x);
+    let small = a.lt(size, tiny);
+    a.select(small, x, result)
+}
+
+/// `1 / (1 + e^-x)`.
+///
+/// With `e = e^-|x|`, which cannot overflow, it is `1 / (1 + e)` or, for negative `x`, `e / (1 + e)`. The quotient is corrected
+/// for what the sum `1 + e` and the reciprocal lost; the error of `e` counts fully only where the result is about `e`.
+#[inline(always)]
+pub fn sigmoid<A: Arith>(a: &mut A, x: A::F) -> A::F {
+    let size = a.abs(x);
+    let minus = a.neg(size);
+    let e = exp(a, minus);
+    let one = a.lit(1.0);
+    let zero = a.lit(0.0);
+    let negative = a.lt(x, zero);
+    let top = a.select(negative, e, one);
+    let (bottom, lost) = fast_two_sum(a, one, e);
+    quotient(a, top, zero, bottom, lost)
+}
+
+/// `(top + top_rest) / (bottom + bottom_rest)`, rounded about once: a product with the reciprocal and one correction by the
+/// remainder.
+#[inline(always)]
+fn quotient<A: Arith>(a: &mut A, top: A::F, top_rest: A::F, bottom: A::F, bottom_rest: A::F) -> A::F {
+    let one = a.lit(1.0);
+    let inverse = a.div(one, bottom);
+    let q = a.mul(top, inverse);
+    let minus = a.neg(q);
+    let left = a.fma(minus, bottom, top);
+    let rest = a.fma(minus, bottom_rest, top_rest);
+    let left = a.add(left, rest);
+    a.fma(left, inverse, q)
+}
+
+/// `ln(1 + e^x)`, as `max(x, 0) + ln(1 + e^-|x|)`: both terms are positive and the second is at most `ln 2`.
+#[inline(always)]
+pub fn softplus<A: Arith>(a: &mut A, x: A::F) -> A::F {
+    let size = a.abs(x);
+    let minus = a.neg(size);
+    let e = exp(a, minus);
+    let log = ln_of_one_to_two(a, e);
+    let zero = a.lit(0.0);
+    let positive = a.max(zero, x);
+    a.add(positive, log)
+}
+
+/// The hyperbolic tangent, as `-m / (2 + m)` of `m = e^(-2 |x|) - 1`, both carried as pairs; the sign of `x` is put back after.
+#[inline(always)]
+pub fn tanh<A: Arith>(a: &mut A, x: A::F) -> A::F {
+    let size = a.abs(x);
+    let minus_two = a.lit(-2.0);
+    let y = a.mul(size, minus_two);
+    // Below this the result is 1; NaN stays.
+    let low = lit(a, -44.0, -20.0);
+    let y = a.max(low, y);
+    let (sum, tail) = exp_m1_pair(a, y, 1.0);
+    let (m, m_rest) = fast_two_sum(a, sum, tail);
+    let two = a.lit(2.0);
+    let (bottom, lost) = fast_two_sum(a, two, m);
+    let lost = a.add(lost, m_rest);
+    let top = a.neg(m);
+    let top_rest = a.neg(m_rest);
+    let result = quotient(a, top, top_rest, bottom, lost);
+    let mask = sign_mask(a);
+    let bits = a.bits(x);
+    let sign = a.iand(bits, mask);
+    let result = a.abs(result);
+    let bits = a.bits(result);
+    let bits = a.ior(bits, sign);
+    a.real(bits)
+}

@@ -1,0 +1,240 @@
+//! From a scheduled pass to kernels: each step's nodes lowered, entry by entry where the step is unrolled, once per point of the nest where not.
+
+use super::arith::Arith;
+use super::build::Builder;
+use super::contract::contract;
+use super::ir::{Access, Inst, Kernel, PassKernels, V};
+use super::lower;
+use crate::graph::{Axis, Dag, Fold, NodeId, Op};
+use crate::real::Real;
+use crate::schedule::{Pass, Step, source};
+use crate::shape::{broadcast_index, strides};
+use smallvec::SmallVec;
+use std::collections::HashMap;
+
+/// Lowers a pass. `slots` gives each node without samples its first call-stage slot; `output_column` each per-sample result its first column.
+pub fn lower_pass<T: Real>(dag: &Dag, pass: &Pass, slots: &[usize], output_column: &HashMap<NodeId, usize>, outputs: usize) -> PassKernels {
+    let mut shared = Shared::new(dag, slots, output_column);
+    shared.kernels.outputs = outputs;
+    for id in &pass.stored {
+        shared.tiles.insert(*id, shared.kernels.tiles);
+        shared.kernels.tiles += dag.shape(*id).entries();
+    }
+    for id in &pass.reductions {
+        let Op::Reduce(fold, Axis::Samples) = dag.node(*id).op else { unreachable!("a reduction over samples") };
+        shared.accumulators.insert(*id, shared.kernels.accumulators.len());
+        let first = slots[id.index()];
+        shared.kernels.accumulators.extend((0..dag.shape(*id).entries()).map(|e| (fold, (first + e) as u32)));
+    }
+    for step in &pass.steps {
+        let kernel = if step.dims.is_empty() { unrolled::<T>(&mut shared, step) } else { nested::<T>(&mut shared, step) };
+        shared.kernels.steps.push(contract(&kernel));
+    }
+    shared.kernels
+}
+
+/// What the steps of a pass share.
+struct Shared<'d> {
+    dag: &'d Dag,
+    slots: &'d [usize],
+    output_column: &'d HashMap<NodeId, usize>,
+    kernels: PassKernels,
+    /// First local uniform of a node.
+    uniforms: HashMap<NodeId, usize>,
+    /// First local column of a data input.
+    columns: HashMap<u32, usize>,
+    /// First tile buffer of a stored node.
+    tiles: HashMap<NodeId, usize>,
+    /// First accumulator of a reduction.
+    accumulators: HashMap<NodeId, usize>,
+}
+
+impl<'d> Shared<'d> {
+    fn new(dag: &'d Dag, slots: &'d [usize], output_column: &'d HashMap<NodeId, usize>) -> Self {
+        Shared {
+            dag,
+            slots,
+            output_column,
+            kernels: PassKernels::default(),
+            uniforms: HashMap::new(),
+            columns: HashMap::new(),
+            tiles: HashMap::new(),
+            accumulators: HashMap::new(),
+        }
+    }
+
+    /// The load of an entry of a value that this step doesn't compute.
+    fn load(&mut self, id: NodeId, at: impl Fn(usize) -> Access) -> Inst {
+        let dag = self.dag;
+        if !dag.shape(id).varies_over_samples() {
+            if let Some(c) = dag.as_constant(id) {
+                return Inst::Const(c.to_bits());
+            }
+            let first = *self.uniforms.entry(id).or_insert_with(|| {
+                let first = self.kernels.uniforms.len();
+                let slot = self.slots[id.index()];
+                self.kernels.uniforms.extend((0..dag.shape(id).entries()).map(|e| (slot + e) as u32));
+                first
+            });
+            return Inst::Uniform(at(first));
+        }
+        let from = source(dag, id);
+        match dag.node(from).op {
+            Op::Data(k) => {
+                let first = *self.columns.entry(k).or_insert_with(|| {
+                    let first = self.kernels.columns.len();
+                    self.kernels.columns.extend((0..dag.shape(from).entries()).map(|e| (k, e as u32)));
+                    first
+                });
+                Inst::Column(at(first))
+            }
+            _ => Inst::Tile(at(self.tiles[&from])),
+        }
+    }
+}
+
+/// Pushes a load; constants go through the builder, which rounds them.
+fn push<T: Real>(builder: &mut Builder<T>, inst: Inst) -> V {
+    match inst {
+        Inst::Const(bits) => builder.lit(f64::from_bits(bits)),
+        other => builder.push(other),
+    }
+}
+
+/// A step without a nest: every entry of every node is a value of its own.
+fn unrolled<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
+    let dag = shared.dag;
+    let mut builder = Builder::<T>::new(Default::default());
+    let mut values: HashMap<NodeId, SmallVec<[V; 1]>> = HashMap::new();
+    // The entry of an operand: computed here, or loaded.
+    fn entry<T: Real>(shared: &mut Shared<'_>, builder: &mut Builder<T>, values: &HashMap<NodeId, SmallVec<[V; 1]>>, id: NodeId, e: usize) -> V {
+        if let Some(v) = values.get(&id) {
+            return v[e];
+        }
+        let inst = shared.load(id, |first| Access::fixed(first + e));
+        push(builder, inst)
+    }
+    for id in &step.nodes {
+        let node = dag.node(*id);
+        let entries = node.shape.entries();
+        let computed: SmallVec<[V; 1]> = match &node.op {
+            Op::Elem(op) => {
+                let tables: SmallVec<[Vec<usize>; 3]> = if entries == 1 {
+                    SmallVec::new()
+                } else {
+                    node.args.iter().map(|a| broadcast_index(dag.shape(*a).dims(), node.shape.dims())).collect()
+                };
+                let mut out = SmallVec::with_capacity(entries);
+                for e in 0..entries {
+                    let mut x: SmallVec<[V; 3]> = SmallVec::new();
+                    for (k, a) in node.args.iter().enumerate() {
+                        let from = tables.get(k).map_or(0, |t| t[e]);
+                        x.push(entry(shared, &mut builder, &values, *a, from));
+                    }
+                    out.push(lower::elem(&mut builder, *op, &x));
+                }
+                out
+            }
+            Op::Broadcast(to) => {
+                let table = broadcast_index(dag.shape(node.args[0]).dims(), to.dims());
+                table.into_iter().map(|e| entry(shared, &mut builder, &values, node.args[0], e)).collect()
+            }
+            Op::Reshape(_) => (0..entries).map(|e| entry(shared, &mut builder, &values, node.args[0], e)).collect(),
+            Op::Reduce(fold, Axis::Dim(_)) => {
+                let mut out: SmallVec<[Option<V>; 1]> = smallvec::smallvec![None; entries];
+                let table = broadcast_index(node.shape.dims(), dag.shape(node.args[0]).dims());
+                for (e, target) in table.into_iter().enumerate() {
+                    let v = entry(shared, &mut builder, &values, node.args[0], e);
+                    out[target] = Some(match out[target] {
+                        None => v,
+                        Some(held) => fold_pair(&mut builder, *fold, held, v),
+                    });
+                }
+                out.into_iter().map(|v| v.expect("a dimension is not empty")).collect()
+            }
+            Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count | Op::Reduce(_, Axis::Samples) => unreachable!("not a step's node"),
+        };
+        if let Some(first) = shared.tiles.get(id) {
+            for (e, v) in computed.iter().enumerate() {
+                builder.push(Inst::Store(Access::fixed(first + e), *v));
+            }
+        }
+        values.insert(*id, computed);
+    }
+    for r in &step.reductions {
+        let (Op::Reduce(fold, _), first) = (&dag.node(*r).op, shared.accumulators[r]) else { unreachable!("a reduction") };
+        for e in 0..dag.shape(*r).entries() {
+            let v = entry(shared, &mut builder, &values, dag.node(*r).args[0], e);
+            builder.push(Inst::Accumulate(*fold, Access::fixed(first + e), v));
+        }
+    }
+    for o in &step.outputs {
+        for e in 0..dag.shape(*o).entries() {
+            let v = entry(shared, &mut builder, &values, *o, e);
+            builder.push(Inst::Output(Access::fixed(shared.output_column[o] + e), v));
+        }
+    }
+    builder.finish()
+}
+
+/// One step of a fold, as [`Fold::combine`] does it.
+fn fold_pair<T: Real>(builder: &mut Builder<T>, fold: Fold, held: V, v: V) -> V {
+    let extreme = match fold {
+        Fold::Sum => return builder.add(held, v),
+        Fold::Min => builder.min(held, v),
+        Fold::Max => builder.max(held, v),
+    };
+    let nan = builder.ne(held, held);
+    builder.select(nan, held, extreme)
+}
+
+/// A step with a nest: every node is one value per point.
+fn nested<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
+    let dag = shared.dag;
+    let dims = &step.dims;
+    let mut builder = Builder::<T>::new(dims.clone());
+    let mut values: HashMap<NodeId, V> = HashMap::new();
+    let access = |operand: &[usize], first: usize| Access { base: first as u32, strides: strides(operand, dims).iter().map(|s| *s as u32).collect() };
+    fn point<T: Real>(shared: &mut Shared<'_>, builder: &mut Builder<T>, values: &HashMap<NodeId, V>, id: NodeId, access: &dyn Fn(&[usize], usize) -> Access) -> V {
+        if let Some(v) = values.get(&id) {
+            return *v;
+        }
+        let own = shared.dag.shape(id).dims();
+        let inst = shared.load(id, |first| access(own, first));
+        push(builder, inst)
+    }
+    for id in &step.nodes {
+        let node = dag.node(*id);
+        let v = match &node.op {
+            Op::Elem(op) => {
+                let mut x: SmallVec<[V; 3]> = SmallVec::new();
+                for a in &node.args {
+                    x.push(point(shared, &mut builder, &values, *a, &access));
+                }
+                lower::elem(&mut builder, *op, &x)
+            }
+            Op::Broadcast(_) => point(shared, &mut builder, &values, node.args[0], &access),
+            Op::Reduce(fold, Axis::Dim(_)) => {
+                let v = point(shared, &mut builder, &values, node.args[0], &access);
+                builder.push(Inst::Fold(*fold, access(node.shape.dims(), shared.tiles[id]), v));
+                continue;
+            }
+            _ => unreachable!("not a nested step's node"),
+        };
+        if let Some(first) = shared.tiles.get(id) {
+            builder.push(Inst::Store(access(node.shape.dims(), *first), v));
+        }
+        values.insert(*id, v);
+    }
+    for r in &step.reductions {
+        let node = dag.node(*r);
+        let Op::Reduce(fold, _) = node.op else { unreachable!("a reduction") };
+        let v = point(shared, &mut builder, &values, node.args[0], &access);
+        builder.push(Inst::Accumulate(fold, access(node.shape.dims(), shared.accumulators[r]), v));
+    }
+    for o in &step.outputs {
+        let v = point(shared, &mut builder, &values, *o, &access);
+        builder.push(Inst::Output(access(dag.shape(*o).dims(), shared.output_column[o]), v));
+    }
+    builder.finish()
+}

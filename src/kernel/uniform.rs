@@ -1,0 +1,144 @@
+//! The call stage's program: values without samples, computed in `f64` whatever the samples' type, by the same lowering and recipes as the
+//! kernels, interpreted over one number.
+
+use super::arith::Scalar;
+use super::lower;
+use crate::graph::{Axis, Dag, Fold, NodeId, Op};
+use crate::op::Elem;
+use crate::shape::broadcast_index;
+use smallvec::SmallVec;
+
+/// An operand: where it starts among the slots, and which entry is read for each entry of the result.
+#[derive(Clone, Debug)]
+struct Operand {
+    base: usize,
+    index: Index,
+}
+
+#[derive(Clone, Debug)]
+enum Index {
+    /// Always the first.
+    One,
+    /// The same entry.
+    Same,
+    /// By table.
+    Table(Vec<usize>),
+}
+
+impl Operand {
+    fn of(dag: &Dag, slots: &[usize], id: NodeId, dims: &[usize]) -> Self {
+        let shape = dag.shape(id);
+        let entries: usize = dims.iter().product();
+        let index = if shape.entries() == 1 {
+            Index::One
+        } else if shape.entries() == entries {
+            Index::Same
+        } else {
+            Index::Table(broadcast_index(shape.dims(), dims))
+        };
+        Operand { base: slots[id.index()], index }
+    }
+
+    #[inline]
+    fn at(&self, e: usize) -> usize {
+        self.base
+            + match &self.index {
+                Index::One => 0,
+                Index::Same => e,
+                Index::Table(table) => table[e],
+            }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Instruction {
+    /// One number from numbers: the common case, without index arithmetic.
+    Scalar { op: Elem, out: usize, args: SmallVec<[usize; 3]> },
+    Elem { op: Elem, out: usize, entries: usize, args: SmallVec<[Operand; 3]> },
+    Copy { out: usize, entries: usize, from: Operand },
+    /// Each group of slots folds into one result.
+    Fold { fold: Fold, out: usize, groups: Vec<Vec<usize>> },
+}
+
+/// A straight-line program over slots.
+#[derive(Clone, Debug, Default)]
+pub struct UniformProgram {
+    instructions: Vec<Instruction>,
+}
+
+impl UniformProgram {
+    /// The program that computes these nodes. Inputs, constants and the count have their slots filled already.
+    pub fn new(dag: &Dag, slots: &[usize], nodes: &[NodeId]) -> Self {
+        let mut instructions = Vec::new();
+        for id in nodes {
+            let node = dag.node(*id);
+            let out = slots[id.index()];
+            let entries = node.shape.entries();
+            instructions.push(match &node.op {
+                Op::Const(_) | Op::Param(_) | Op::Count | Op::Data(_) => continue,
+                Op::Elem(op) if entries == 1 => Instruction::Scalar { op: *op, out, args: node.args.iter().map(|a| slots[a.index()]).collect() },
+                Op::Elem(op) => {
+                    let args = node.args.iter().map(|a| Operand::of(dag, slots, *a, node.shape.dims())).collect();
+                    Instruction::Elem { op: *op, out, entries, args }
+                }
+                Op::Broadcast(to) => Instruction::Copy { out, entries, from: Operand::of(dag, slots, node.args[0], to.dims()) },
+                Op::Reshape(_) => Instruction::Copy { out, entries, from: Operand { base: slots[node.args[0].index()], index: Index::Same } },
+                Op::Reduce(fold, Axis::Dim(_)) => {
+                    let mut groups = vec![Vec::new(); entries];
+                    let base = slots[node.args[0].index()];
+                    for (e, target) in broadcast_index(node.shape.dims(), dag.shape(node.args[0]).dims()).into_iter().enumerate() {
+                        groups[target].push(base + e);
+                    }
+                    Instruction::Fold { fold: *fold, out, groups }
+                }
+                Op::Reduce(_, Axis::Samples) => unreachable!("a pass computes reductions over samples"),
+            });
+        }
+        UniformProgram { instructions }
+    }
+
+    /// How many instructions there are.
+    pub fn len(&self) -> usize {
+        self.instructions.len()
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.instructions.is_empty()
+    }
+
+    /// Runs over the slots.
+    pub fn run(&self, slots: &mut [f64]) {
+        let mut numbers = Scalar::<f64>::new();
+        for instruction in &self.instructions {
+            match instruction {
+                Instruction::Scalar { op, out, args } => {
+                    let mut x = [0.0; 3];
+                    for (x, at) in x.iter_mut().zip(args) {
+                        *x = slots[*at];
+                    }
+                    slots[*out] = lower::elem(&mut numbers, *op, &x);
+                }
+                Instruction::Elem { op, out, entries, args } => {
+                    for e in 0..*entries {
+                        let mut x = [0.0; 3];
+                        for (x, arg) in x.iter_mut().zip(args) {
+                            *x = slots[arg.at(e)];
+                        }
+                        slots[out + e] = lower::elem(&mut numbers, *op, &x);
+                    }
+                }
+                Instruction::Copy { out, entries, from } => {
+                    for e in 0..*entries {
+                        slots[out + e] = slots[from.at(e)];
+                    }
+                }
+                Instruction::Fold { fold, out, groups } => {
+                    for (e, group) in groups.iter().enumerate() {
+                        slots[out + e] = group.iter().fold(fold.identity(), |a, at| fold.combine(a, slots[*at]));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! THE TABLE of elementwise operations: one row gives the DSL method, the oracle's value, constant folding, the pullback,
+//! the text name and the ranges that tests draw from.
+//!
+//! A row reads
+//!
+//! ```text
+//! /// what it is
+//! Variant name (x in LO..HI, z in LO..HI) = value in f64, |y, d| [pullback to x, pullback to z];
+//! ```
+//!
+//! where `y` is the answer and `d` the incoming adjoint. The pullback is written over anything number-like ([`Num`]), so the same line is
+//! run on numbers by the checker and builds the gradient's graph in `diff`. A contribution of `x.lift(0.0)` is dropped.
+//!
+//! Kinks follow one convention: the derivative is the mean of the two one-sided ones (`abs` at 0 has 0, `max` of equals gives each half);
+//! steps (comparisons, `sign`) have derivative 0 everywhere; `select` passes the adjoint by selecting, never by multiplying.
+
+use smallvec::SmallVec;
+
+macro_rules! table {
+    ($consumer:ident) => {
+        $consumer! {
+            /// `-x`
+            Neg neg (x in -4.0..4.0) = -x, |y, d| [-d];
+            /// The absolute value; its derivative at 0 is 0.
+            Abs abs (x in -4.0..4.0) = x.abs(), |y, d| [d * x.sign()];
+            /// -1, 0 or 1; keeps NaN and the sign of zero. Its derivative is 0.
+            Sign sign (x in -4.0..4.0) = if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x }, |y, d| [x.lift(0.0)];
+            /// `1 / x`
+            Recip recip (x in 0.2..4.0) = 1.0 / x, |y, d| [-(d * y.square())];
+            /// The square root.
+            Sqrt sqrt (x in 0.1..9.0) = x.sqrt(), |y, d| [d * 0.5 / y];
+            /// `x * x`
+            Square square (x in -3.0..3.0) = x * x, |y, d| [d * (x * 2.0)];
+            /// `x` to a fixed integer power, by repeated multiplication.
+            Powi powi (x in 0.3..2.5; n: i32) = x.powi(n), |y, d| [if n == 0 { x.lift(0.0) } else { d * (x.powi(n.saturating_sub(1)) * f64::from(n)) }];
+            /// `x` to the power `z`, as C's `pow`. The derivative by `z` at `x = 0` is 0.
+            Powf powf (x in 0.2..3.0, z in -2.0..2.0) = x.powf(z), |y, d| [d * (z * x.powf(z - 1.0)), x.eq(x.lift(0.0)).select(x.lift(0.0), d * (y * x.ln()))];
+            /// The exponential.
+            Exp exp (x in -3.0..3.0) = x.exp(), |y, d| [d * y];
+            /// `exp(x) - 1`, accurate near 0.
+            ExpM1 exp_m1 (x in -3.0..3.0) = x.exp_m1(), |y, d| [d * x.exp()];
+            /// The natural logarithm.
+            Ln ln (x in 0.1..9.0) = x.ln(), |y, d| [d / x];
+            /// `ln(1 + x)`, accurate near 0.
+            Ln1p ln_1p (x in -0.8..6.0) = x.ln_1p(), |y, d| [d / (x + 1.0)];
+            /// The sine of an angle in radians.
+            Sin sin (x in -5.0..5.0) = x.sin(), |y, d| [d * x.cos()];
+            /// The cosine of an angle in radians.
+            Cos cos (x in -5.0..5.0) = x.cos(), |y, d| [-(d * x.sin())];
+            /// The hyperbolic tangent.
+            Tanh tanh (x in -3.0..3.0) = x.tanh(), |y, d| [d * (x.lift(1.0) - y.square())];
+            /// The logistic function `1 / (1 + exp(-x))`, accurate in both tails.
+            Sigmoid sigmoid (x in -5.0..5.0) = if x >= 0.0 { 1.0 / (1.0 + (-x).exp()) } else { let e = x.exp(); e / (1.0 + e) }, |y, d| [d * (y * (-x).sigmoid())];
+            /// `ln(1 + exp(x))`, accurate in both tails.
+            Softplus softplus (x in -5.0..5.0) = if x.is_nan() { x } else { x.max(0.0) + (-x.abs()).exp().ln_1p() }, |y, d| [d * x.sigmoid()];
+            /// `x + z`
+            Add add (x in -4.0..4.0, z in -4.0..4.0) = x + z, |y, d| [d, d];
+            /// `x - z`
+            Sub sub (x in -4.0..4.0, z in -4.0..4.0) = x - z, |y, d| [d, -d];
+            /// `x * z`
+            Mul mul (x in -4.0..4.0, z in -4.0..4.0) = x * z, |y, d| [d * z, d * x];
+            /// `x / z`
+            Div div (x in -4.0..4.0, z in 0.3..4.0) = x / z, |y, d| [d / z, -(d / z * y)];
+            /// The smaller of two; NaN if either is NaN. Of equals each has half of the derivative.
+            Min min (x in -4.0..4.0, z in -4.0..4.0) = if x.is_nan() || x < z { x } else { z }, |y, d| [
+                x.lt(z).select(d, x.eq(z).select(d * 0.5, x.lift(0.0))),
+                z.lt(x).select(d, x.eq(z).select(d * 0.5, x.lift(0.0)))
+            ];
+            /// The larger of two; NaN if either is NaN. Of equals each has half of the derivative.
+            Max max (x in -4.0..4.0, z in -4.0..4.0) = if x.is_nan() || x > z { x } else { z }, |y, d| [
+                x.gt(z).select(d, x.eq(z).select(d * 0.5, x.lift(0.0))),
+                z.gt(x).select(d, x.eq(z).select(d * 0.5, x.lift(0.0)))
+            ];
+            /// 1 where `x < z`, else 0 (also for NaN).
+            Lt lt (x in -4.0..4.0, z in -4.0..4.0) = f64::from(x < z), |y, d| [x.lift(0.0), x.lift(0.0)];
+            /// 1 where `x <= z`, else 0 (also for NaN).
+            Le le (x in -4.0..4.0, z in -4.0..4.0) = f64::from(x <= z), |y, d| [x.lift(0.0), x.lift(0.0)];
+            /// 1 where `x > z`, else 0 (also for NaN).
+            Gt gt (x in -4.0..4.0, z in -4.0..4.0) = f64::from(x > z), |y, d| [x.lift(0.0), x.lift(0.0)];
+            /// 1 where `x >= z`, else 0 (also for NaN).
+            Ge ge (x in -4.0..4.0, z in -4.0..4.0) = f64::from(x >= z), |y, d| [x.lift(0.0), x.lift(0.0)];
+            /// 1 where `x == z`, else 0 (also for NaN).
+            Eq eq (x in -4.0..4.0, z in -4.0..4.0) = f64::from(x == z), |y, d| [x.lift(0.0), x.lift(0.0)];
+            /// 1 where `x != z` or either is NaN, else 0.
+            Ne ne (x in -4.0..4.0, z in -4.0..4.0) = f64::from(x != z), |y, d| [x.lift(0.0), x.lift(0.0)];
+            /// The second operand where the first is not 0, else the third: `(x.gt(0.0)).select(x.ln(), 0.0)`.
+            /// The operand not chosen has derivative exactly 0, whatever its value.
+            Select select (c in -4.0..4.0, x in -4.0..4.0, z in -4.0..4.0) = if c != 0.0 { x } else { z }, |y, d| [
+                x.lift(0.0),
+                c.select(d, x.lift(0.0)),
+                c.select(x.lift(0.0), d)
+            ];
+        }
+    };
+}
+pub(crate) use table;
+
+/// A pattern that ignores an attribute of the given type.
+macro_rules! any {
+    ($t:ty) => {
+        _
+    };
+}
+
+/// The attribute that `Elem::ALL` shows.
+macro_rules! two {
+    ($t:ty) => {
+        2 as $t
+    };
+}
+
+macro_rules! operations {
+    ($(
+        $(#[doc = $doc:literal])*
+        $variant:ident $name:ident ($first:ident in $flo:literal .. $fhi:literal $(, $rest:ident in $rlo:literal .. $rhi:literal)* $(; $attr:ident : $aty:ty)?)
+            = $value:expr, |$y:ident, $d:ident| [$($pull:expr),+];
+    )*) => {
+        /// An elementwise operation: a row of the table.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[non_exhaustive]
+        pub enum Elem {
+            $( $(#[doc = $doc])* $variant $(($aty))?, )*
+        }
+
+        /// Anything the pullbacks can be written over: numbers, and handles of nodes in a graph under construction.
+        pub trait Num: Copy
+            + std::ops::Neg<Output = Self>
+            + std::ops::Add<Output = Self> + std::ops::Sub<Output = Self>
+            + std::ops::Mul<Output = Self> + std::ops::Div<Output = Self>
+            + std::ops::Add<f64, Output = Self> + std::ops::Sub<f64, Output = Self> + std::ops::Mul<f64, Output = Self>
+        {
+            /// A constant that lives where `self` lives.
+            fn lift(self, c: f64) -> Self;
+            $( $(#[doc = $doc])* fn $name(self $(, $rest: Self)* $(, $attr: $aty)?) -> Self; )*
+        }
+
+        impl Num for f64 {
+            fn lift(self, c: f64) -> f64 {
+                c
+            }
+            $(
+                fn $name(self $(, $rest: f64)* $(, $attr: $aty)?) -> f64 {
+                    Elem::$variant $(($attr))?.value(&[self $(, $rest)*])
+                }
+            )*
+        }
+
+        impl Elem {
+            /// Every operation once, in the order of the table; an integer attribute is 2.
+            pub const ALL: &'static [Elem] = &[ $( Elem::$variant $((two!($aty)))? ),* ];
+
+            /// The name in the text form, and of the DSL method.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $( Elem::$variant $((any!($aty)))? => stringify!($name), )*
+                }
+            }
+
+            /// How many operands.
+            pub fn arity(self) -> usize {
+                self.ranges().len()
+            }
+
+            /// The operand ranges that tests draw from: inside the domain, away from overflow.
+            pub fn ranges(self) -> &'static [(f64, f64)] {
+                match self {
+                    $( Elem::$variant $((any!($aty)))? => &[($flo, $fhi) $(, ($rlo, $rhi))*], )*
+                }
+            }
+
+            /// The value in `f64`, by the standard library: the oracle's, and what constants fold to.
+            ///
+            /// # Panics
+            /// If there are fewer operands than the arity.
+            pub fn value(self, args: &[f64]) -> f64 {
+                match self {
+                    $( Elem::$variant $(($attr))? => {
+                        let mut args = args.iter().copied();
+                        let $first: f64 = args.next().expect("operand");
+                        $( let $rest: f64 = args.next().expect("operand"); )*
+                        $value
+                    } )*
+                }
+            }
+
+            /// The contribution to each operand's adjoint, given the operands, the answer `y` and its adjoint `d`.
+            ///
+            /// # Panics
+            /// If there are fewer operands than the arity.
+            pub fn pullback<N: Num>(self, args: &[N], y: N, d: N) -> SmallVec<[N; 3]> {
+                match self {
+                    $( Elem::$variant $(($attr))? => {
+                        let mut args = args.iter().copied();
+                        let $first: N = args.next().expect("operand");
+                        $( let $rest: N = args.next().expect("operand"); )*
+                        let ($y, $d) = (y, d);
+                        let _ = ($first $(, $rest)*, $y, $d);
+                        smallvec::smallvec![$($pull),+]
+                    } )*
+                }
+            }
+        }
+    };
+}
+
+table!(operations);
+
+impl Elem {
+    /// The integer attribute (the power of `powi`).
+    pub fn attribute(self) -> Option<i32> {
+        match self {
+            Elem::Powi(n) => Some(n),
+            _ => None,
+        }
+    }
+
+    /// The operation of this name; `attribute` replaces that of `Elem::ALL`.
+    pub fn from_name(name: &str, attribute: Option<i32>) -> Option<Elem> {
+        let found = *Elem::ALL.iter().find(|e| e.name() == name)?;
+        match (found, attribute) {
+            (Elem::Powi(_), Some(n)) => Some(Elem::Powi(n)),
+            (Elem::Powi(_), None) => None,
+            (other, None) => Some(other),
+            (_, Some(_)) => None,
+        }
+    }
+
+    /// Whether the operands may change places.
+    pub fn commutes(self) -> bool {
+        matches!(self, Elem::Add | Elem::Mul | Elem::Eq | Elem::Ne)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A few points of each operand's range, away from the ends.
+    fn points(range: (f64, f64), seed: usize) -> f64 {
+        let t = ((seed as f64 + 0.5) * 0.618_033_988_749_895).fract();
+        range.0 + (range.1 - range.0) * (0.02 + 0.96 * t)
+    }
+
+    #[test]
+    fn every_pullback_agrees_with_finite_differences() {
+        let mut rows: Vec<Elem> = Elem::ALL.to_vec();
+        rows.extend([-3, -1, 0, 1, 3, 5].map(Elem::Powi));
+        for op in rows {
+            for k in 0..60 {
+                let args: Vec<f64> = op.ranges().iter().enumerate().map(|(j, &r)| points(r, 7 * k + 3 * j + 1)).collect();
+                let y = op.value(&args);
+                let d = 1.7;
+                let pulls = op.pullback(&args, y, d);
+                assert_eq!(pulls.len(), op.arity(), "{op:?}");
+                for j in 0..args.len() {
+                    let shifted = |h: f64| {
+                        let mut a = args.clone();
+                        a[j] += h;
+                        op.value(&a)
+                    };
+                    // Fifth-order central difference.
+                    let h = 1e-3;
+                    let slope = (8.0 * (shifted(h) - shifted(-h)) - (shifted(2.0 * h) - shifted(-2.0 * h))) / (12.0 * h);
+                    let near_kink = match op {
+                        Elem::Abs | Elem::Sign | Elem::Select => args[0].abs() < 3.0 * h,
+                        _ if op.arity() == 2 => (args[0] - args[1]).abs() < 3.0 * h,
+                        _ => false,
+                    };
+                    if !near_kink {
+                        assert!((pulls[j] - d * slope).abs() <= 1e-8 * (1.0 + slope.abs()), "{op:?} {args:?}[{j}]: {} against {}", pulls[j], d * slope);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn kinks_follow_the_convention() {
+        assert_eq!(Elem::Abs.pullback(&[0.0], 0.0, 1.0)[0], 0.0);
+        assert_eq!(Elem::Max.pullback(&[2.0, 2.0], 2.0, 1.0)[..], [0.5, 0.5]);
+        assert_eq!(Elem::Min.pullback(&[2.0, 2.0], 2.0, 1.0)[..], [0.5, 0.5]);
+        assert_eq!(Elem::Select.pullback(&[0.0, f64::NAN, 1.0], 1.0, f64::INFINITY)[..], [0.0, 0.0, f64::INFINITY]);
+        assert!(Elem::Max.value(&[f64::NAN, 1.0]).is_nan() && Elem::Max.value(&[1.0, f64::NAN]).is_nan());
+        assert_eq!(Elem::Softplus.value(&[f64::INFINITY]), f64::INFINITY);
+        assert!(Elem::Softplus.value(&[f64::NAN]).is_nan());
+    }
+
+    #[test]
+    fn names_read_back() {
+        for &op in Elem::ALL {
+            assert_eq!(Elem::from_name(op.name(), op.attribute()), Some(op));
+        }
+        assert_eq!(Elem::from_name("nope", None), None);
+    }
+}

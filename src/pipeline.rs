@@ -1,0 +1,261 @@
+//! Every pass in order: the only room that sees all of them.
+
+use crate::backend::Backend;
+use crate::diff::{self, Contribution, Fault};
+use crate::error::{Error, Mistake, Place, Result};
+use crate::expr::{Expr, Graph};
+use crate::graph::{Axis, Dag, Fold, NodeId, Op, verify};
+use crate::op::Elem;
+use crate::real::Real;
+use crate::runtime::params::Layout;
+use crate::runtime::plan::Plan;
+use crate::runtime::program::{Compiled, Function, Program};
+use crate::shape::Shape;
+use crate::simplify::{Statistics, simplify};
+use std::sync::Arc;
+
+/// How to compile an expression. `loss.compile()` uses the defaults: `f64`, the gradient by every parameter, the best backend.
+///
+/// ```
+/// use tapeless::prelude::*;
+/// # fn main() -> tapeless::Result<()> {
+/// let g = Graph::new();
+/// let (x, w, b) = (g.data("x"), g.param("w"), g.param("b"));
+/// let loss = (w * x + b).square().sum();
+/// let program = Options::new().wrt(["w"]).compile_f32(loss)?;
+/// let data = program.bind([("x", &[1.0f32, 2.0])])?;
+/// let (value, grad) = data.value_and_grad(&program.params([("w", 1.0), ("b", 0.5)])?)?;
+/// assert_eq!((value, grad.scalar("w")?), (1.5 * 1.5 + 2.5 * 2.5, 2.0 * 1.5 * 1.0 + 2.0 * 2.5 * 2.0));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    wrt: Option<Vec<String>>,
+    backend: Backend,
+    unsimplified: bool,
+    fault: Option<Fault>,
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the gradient by these parameters only; none of them compiles the value alone.
+    pub fn wrt<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.wrt = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Forces a backend.
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// Leaves the simplifier out: for holding its result against the unsimplified program.
+    pub fn without_simplifier(mut self) -> Self {
+        self.unsimplified = true;
+        self
+    }
+
+    /// Puts an error into an operation's pullback, to see that the checker finds it.
+    #[doc(hidden)]
+    pub fn with_fault(mut self, op: &str, factor: f64) -> Self {
+        self.fault = Some(Fault { op: op.into(), factor });
+        self
+    }
+
+    /// Compiles an objective in `f64`.
+    ///
+    /// # Errors
+    /// Every mistake made while writing the expression, a loss that isn't one number, an unknown parameter, an unusable backend.
+    pub fn compile(&self, loss: Expr<'_>) -> Result<Program<f64>> {
+        compile(loss, self)
+    }
+
+    /// Compiles an objective in `f32`: samples and per-sample arithmetic in `f32`, sums over samples carried in `f64`.
+    ///
+    /// # Errors
+    /// As [`Options::compile`].
+    pub fn compile_f32(&self, loss: Expr<'_>) -> Result<Program<f32>> {
+        compile(loss, self)
+    }
+}
+
+/// Compiles an objective.
+///
+/// # Errors
+/// As [`Options::compile`].
+pub fn compile<T: Real>(loss: Expr<'_>, options: &Options) -> Result<Program<T>> {
+    let backend = options.backend.resolve()?;
+    if !loss.is_poisoned() && loss.shape() != Shape::default() {
+        let place = loss.graph().dag().node(loss.id()).place;
+        loss.graph().mistake(Mistake::NotScalar { what: "the loss".into(), shape: loss.shape(), place });
+    }
+    let primal = finished(&[("loss", loss)])?;
+    let wrt: Vec<usize> = match &options.wrt {
+        None => (0..primal.params().len()).collect(),
+        Some(names) => {
+            let layout = Layout::new(primal.params());
+            let find = |name: &String| primal.params().iter().position(|p| p.name == *name).ok_or_else(|| layout.unknown(name));
+            names.iter().map(find).collect::<Result<_>>()?
+        }
+    };
+    let grad_layout = Arc::new(Layout::new(wrt.iter().map(|k| &primal.params()[*k])));
+
+    // The recipe.
+    let (derived, contributions) = differentiate(&primal, &wrt, options.fault.as_ref())?;
+    let (value_graph, _) = simplified(&primal, options);
+    let (gradient_graph, statistics) = simplified(&derived, options);
+    let value = Plan::new(value_graph, backend);
+    let gradient = (!wrt.is_empty()).then(|| Plan::new(gradient_graph, backend));
+
+    Ok(Program { compiled: Arc::new(assemble(primal, derived, contributions, statistics, value, gradient, grad_layout)) })
+}
+
+/// Compiles expressions of any shape into a function that computes them all.
+///
+/// # Errors
+/// Every mistake made while writing the expressions, an unusable backend.
+pub fn compile_function<T: Real>(results: &[(&str, Expr<'_>)], options: &Options) -> Result<Function<T>> {
+    let backend = options.backend.resolve()?;
+    let primal = finished(results)?;
+    let (graph, statistics) = simplified(&primal, options);
+    let value = Plan::new(graph, backend);
+    let compiled = assemble(primal.clone(), primal, Vec::new(), statistics, value, None, Arc::default());
+    Ok(Function { compiled: Arc::new(compiled) })
+}
+
+/// The graph of these results, if no mistake was made.
+fn finished(results: &[(&str, Expr<'_>)]) -> Result<Dag> {
+    let Some((_, first)) = results.first() else { return Ok(Dag::new()) };
+    let graph = first.graph();
+    for (name, e) in results {
+        if !std::ptr::eq(e.graph(), graph) {
+            graph.mistake(Mistake::ForeignExpression { op: format!("result `{name}`"), place: None });
+        }
+    }
+    let mistakes = graph.mistakes();
+    if !mistakes.is_empty() {
+        return Err(Error::Expression(mistakes));
+    }
+    let mut dag = graph.dag().clone();
+    dag.set_outputs(results.iter().map(|(name, e)| (name.to_string(), e.id())).collect());
+    let dag = dag.without_dead_nodes();
+    verify::check(&dag, "building");
+    Ok(dag)
+}
+
+/// The value and its gradient as one graph.
+fn differentiate(primal: &Dag, wrt: &[usize], fault: Option<&Fault>) -> Result<(Dag, Vec<Contribution>)> {
+    let graph = Graph::from_dag(primal.clone());
+    let loss = primal.outputs()[0].1;
+    // A parameter that the loss doesn't use has no node yet.
+    let nodes: Vec<NodeId> = wrt.iter().map(|k| graph.push_op(Op::Param(*k as u32), &[])).collect();
+    let gradient = diff::gradient(&graph, loss, &nodes, fault)?;
+    let outputs: Vec<(String, NodeId)> =
+        std::iter::once(("loss".to_string(), loss)).chain(wrt.iter().zip(&gradient.by).map(|(k, e)| (format!("d_{}", primal.params()[*k].name), e.id()))).collect();
+    let contributions = gradient.contributions;
+    let mut derived = graph.into_dag();
+    derived.set_outputs(outputs);
+    verify::check(&derived, "diff");
+    Ok((derived, contributions))
+}
+
+fn simplified(dag: &Dag, options: &Options) -> (Dag, Statistics) {
+    if options.unsimplified {
+        return (dag.without_dead_nodes(), Statistics::default());
+    }
+    simplify(dag)
+}
+
+fn assemble<T: Real>(
+    primal: Dag,
+    derived: Dag,
+    contributions: Vec<Contribution>,
+    statistics: Statistics,
+    value: Plan<T>,
+    gradient: Option<Plan<T>>,
+    grad_layout: Arc<Layout>,
+) -> Compiled<T> {
+    let mut needed = vec![false; primal.data().len()];
+    let mut needs_samples: Option<(String, Option<Place>)> = None;
+    for node in primal.nodes() {
+        match node.op {
+            Op::Data(k) => needed[k as usize] = true,
+            Op::Reduce(fold @ (Fold::Min | Fold::Max), Axis::Samples) => needs_samples = Some((fold.name().into(), node.place)),
+            Op::Elem(Elem::Div) if counts(&primal, node.args[1]) => needs_samples = Some(("mean".into(), node.place)),
+            _ => {}
+        }
+    }
+    let layout = Arc::new(Layout::new(primal.params()));
+    Compiled { primal, derived, contributions, statistics, value, gradient, layout, grad_layout, needed, needs_samples }
+}
+
+/// Whether a node is the number of samples, or that times a constant: what a mean divides by.
+fn counts(dag: &Dag, id: NodeId) -> bool {
+    let node = dag.node(id);
+    match node.op {
+        Op::Count => true,
+        Op::Elem(Elem::Mul) => node.args.iter().any(|a| dag.node(*a).op == Op::Count),
+        _ => false,
+    }
+}
+
+impl<'g> Expr<'g> {
+    /// Compiles this objective, one number, with its gradient by every parameter, in `f64`.
+    ///
+    /// # Errors
+    /// As [`Options::compile`].
+    pub fn compile(self) -> Result<Program<f64>> {
+        compile(self, &Options::new())
+    }
+
+    /// Compiles this expression, of any shape, in `f64`; evaluating gives one [`crate::Array`].
+    ///
+    /// # Errors
+    /// Every mistake made while writing the expression, an unusable backend.
+    pub fn compile_function(self) -> Result<Function<f64>> {
+        compile_function(&[("result", self)], &Options::new())
+    }
+
+    /// The gradient of this number by parameters or data of its graph, as expressions of the same graph: they can be combined,
+    /// compiled and differentiated again. By data it has a number for every sample.
+    ///
+    /// ```
+    /// use tapeless::prelude::*;
+    /// # fn main() -> tapeless::Result<()> {
+    /// let g = Graph::new();
+    /// let (x, w) = (g.data("x"), g.param("w"));
+    /// let loss = (w * x).sin().sum();
+    /// let by_x = loss.gradient(&[x])?[0];
+    /// let f = by_x.compile_function()?;
+    /// let out = f.bind([("x", &[0.0, 1.0])])?.eval(&f.params([("w", 2.0)])?)?;
+    /// assert!((out[0].numbers[1] - 2.0 * 2.0f64.cos()).abs() < 1e-15);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Mistakes made so far, this among them if it isn't one number; something in `wrt` that is neither a parameter nor data.
+    #[track_caller]
+    pub fn gradient(self, wrt: &[Expr<'g>]) -> Result<Vec<Expr<'g>>> {
+        let graph = self.graph();
+        let place = Some(Place::caller());
+        if !self.is_poisoned() && self.shape() != Shape::default() {
+            graph.mistake(Mistake::NotScalar { what: "what is differentiated".into(), shape: self.shape(), place });
+        }
+        if wrt.iter().any(|e| !std::ptr::eq(e.graph(), graph)) {
+            graph.mistake(Mistake::ForeignExpression { op: "gradient".into(), place });
+        }
+        let mistakes = graph.mistakes();
+        if !mistakes.is_empty() {
+            return Err(Error::Expression(mistakes));
+        }
+        let nodes: Vec<NodeId> = wrt.iter().map(|e| e.id()).collect();
+        Ok(diff::gradient(graph, self.id(), &nodes, None)?.by)
+    }
+}

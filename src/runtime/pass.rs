@@ -1,0 +1,165 @@
+//! One pass over bound samples: leaves in chunks, chunks in parallel where that pays, partial results combined in the fixed tree.
+
+use super::LEAF;
+use super::tree::Tree;
+use crate::backend::{self, Backend, Executable, Leaf, Scratch};
+use crate::graph::Fold;
+use crate::kernel::ir::{Inst, PassKernels};
+use crate::real::Real;
+use crossbeam_queue::ArrayQueue;
+use rayon::prelude::*;
+
+/// At most this many chunks, whatever the number of samples: enough to balance dozens of threads, few enough that partial results stay small.
+const MAX_CHUNKS: usize = 64;
+/// Work (samples times instructions) below which a pass stays on the calling thread. Waking a second thread costs about 5 us;
+/// the interpreter does about 2 instructions a nanosecond, so below some 100 us of work there is little to win.
+const PARALLEL_WORK: usize = 1 << 18;
+
+/// A pass ready to run.
+pub struct CompiledPass<T> {
+    /// What it does.
+    pub kernels: PassKernels,
+    executable: Box<dyn Executable<T>>,
+    folds: Vec<Fold>,
+    cost: usize,
+    /// Whether some step writes per-sample results.
+    pub writes_outputs: bool,
+}
+
+/// One thread's working memory.
+struct Worker<T> {
+    scratch: Scratch<T>,
+    sums: Vec<f64>,
+    tree: Tree,
+}
+
+/// Workers of one pass over one binding, handed out without a lock.
+pub struct Workers<T> {
+    idle: ArrayQueue<Box<Worker<T>>>,
+    /// Leaves of the whole binding.
+    leaves: usize,
+}
+
+impl<T: Real> Workers<T> {
+    /// For passes over this many samples.
+    pub fn new(samples: usize) -> Self {
+        Workers { idle: ArrayQueue::new(256), leaves: samples.div_ceil(LEAF) }
+    }
+}
+
+impl<T: Real> CompiledPass<T> {
+    /// Prepares a pass for a backend.
+    pub fn new(kernels: PassKernels, backend: Backend) -> Self {
+        let executable = backend::prepare(backend, &kernels);
+        let folds = kernels.accumulators.iter().map(|(f, _)| *f).collect();
+        let writes_outputs = kernels.steps.iter().flat_map(|s| &s.insts).any(|i| matches!(i, Inst::Output(..)));
+        CompiledPass { writes_outputs, cost: kernels.cost().max(1), executable, folds, kernels }
+    }
+
+    /// What runs it.
+    pub fn describe(&self) -> String {
+        self.executable.describe()
+    }
+
+    fn worker(&self, workers: &Workers<T>) -> Box<Worker<T>> {
+        workers.idle.pop().unwrap_or_else(|| {
+            Box::new(Worker {
+                scratch: self.executable.scratch(),
+                sums: vec![0.0; self.folds.len()],
+                tree: Tree::new(self.folds.clone(), workers.leaves),
+            })
+        })
+    }
+
+    /// Runs over `samples` samples. `totals` receives each accumulator's result; `partials` is room for [`Self::room`] numbers.
+    pub fn run(&self, columns: &[&[T]], samples: usize, uniforms: &[T], workers: &Workers<T>, partials: &mut [f64], totals: &mut [f64], outputs: &mut [Vec<T>]) {
+        let chunk = chunk_samples(samples);
+        let parallel = samples > chunk && samples.saturating_mul(self.cost) >= PARALLEL_WORK && rayon::current_num_threads() > 1;
+        let mut slices: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+        if !parallel {
+            self.run_chunk(columns, 0, samples, uniforms, workers, totals, &mut slices);
+            return;
+        }
+        let width = self.folds.len();
+        let chunks = samples.div_ceil(chunk);
+        if width == 0 || !slices.is_empty() {
+            // Per-sample results: each chunk gets its part of every column.
+            let mut parts: Vec<Vec<&mut [T]>> = (0..chunks).map(|_| Vec::with_capacity(slices.len())).collect();
+            for column in slices {
+                for (part, piece) in parts.iter_mut().zip(column.chunks_mut(chunk)) {
+                    part.push(piece);
+                }
+            }
+            let mut rows: Vec<&mut [f64]> = if width == 0 { (0..chunks).map(|_| Default::default()).collect() } else { partials.chunks_mut(width).take(chunks).collect() };
+            rows.par_iter_mut().zip(parts.par_iter_mut()).enumerate().for_each(|(c, (row, part))| {
+                self.run_chunk(columns, c * chunk, chunk.min(samples - c * chunk), uniforms, workers, row, part);
+            });
+        } else {
+            partials.par_chunks_mut(width).take(chunks).enumerate().for_each(|(c, row)| {
+                self.run_chunk(columns, c * chunk, chunk.min(samples - c * chunk), uniforms, workers, row, &mut []);
+            });
+        }
+        if width > 0 {
+            let mut worker = self.worker(workers);
+            combine_chunks(&mut worker.tree, &mut partials[..chunks * width], totals);
+            let _ = workers.idle.push(worker);
+        }
+    }
+
+    /// One chunk's partial result: its leaves, combined.
+    fn run_chunk(&self, columns: &[&[T]], start: usize, len: usize, uniforms: &[T], workers: &Workers<T>, out: &mut [f64], outputs: &mut [&mut [T]]) {
+        let mut worker = self.worker(workers);
+        let Worker { scratch, sums, tree } = &mut *worker;
+        tree.clear();
+        let mut done = 0;
+        while done < len {
+            let n = LEAF.min(len - done);
+            if outputs.is_empty() {
+                self.executable.run(&mut Leaf { columns, start: start + done, len: n, uniforms, outputs: &mut [] }, scratch, sums);
+            } else {
+                let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(|o| &mut o[done..done + n]).collect();
+                self.executable.run(&mut Leaf { columns, start: start + done, len: n, uniforms, outputs: &mut parts }, scratch, sums);
+            }
+            tree.push(sums);
+            done += n;
+        }
+        tree.finish(out);
+        // A full queue only means that this worker is made anew another time.
+        let _ = workers.idle.push(worker);
+    }
+
+    /// Numbers that `run` needs for partial results.
+    pub fn room(&self, samples: usize) -> usize {
+        let chunks = samples.div_ceil(chunk_samples(samples).max(1));
+        if chunks > 1 { chunks * self.folds.len() } else { 0 }
+    }
+}
+
+/// Samples in a chunk: an aligned run of leaves that depends on the number of samples only.
+fn chunk_samples(samples: usize) -> usize {
+    let leaves = samples.div_ceil(LEAF).max(1);
+    leaves.div_ceil(MAX_CHUNKS).next_power_of_two() * LEAF
+}
+
+/// Combines chunks' partial results, in the order of the chunks: a function of `(chunk index, sums)` alone.
+fn combine_chunks(tree: &mut Tree, partials: &mut [f64], totals: &mut [f64]) {
+    tree.clear();
+    for row in partials.chunks_mut(totals.len()) {
+        tree.push(row);
+    }
+    tree.finish(totals);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_aligned_and_few() {
+        for samples in [0, 1, 4096, 4097, 1_000_003, 10_000_000, 1 << 33] {
+            let chunk = chunk_samples(samples);
+            assert!((chunk / LEAF).is_power_of_two() && chunk % LEAF == 0);
+            assert!(samples.div_ceil(chunk) <= MAX_CHUNKS, "{samples}");
+        }
+    }
+}

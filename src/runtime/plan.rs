@@ -1,0 +1,236 @@
+//! A compiled plan: slots for everything without samples, programs for the stages, kernels for the passes.
+
+use super::columns::Table;
+use super::pass::{CompiledPass, Workers};
+use crate::backend::Backend;
+use crate::graph::{Dag, NodeId, Op};
+use crate::kernel::pass::lower_pass;
+use crate::kernel::text;
+use crate::kernel::uniform::UniformProgram;
+use crate::real::Real;
+use crate::schedule::{Passes, Schedule, Stage};
+use crossbeam_queue::ArrayQueue;
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// A stage ready to run.
+struct CompiledStage<T> {
+    uniforms: UniformProgram,
+    pass: Option<CompiledPass<T>>,
+}
+
+/// One result of a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Slot {
+    /// Call-stage slots: a value without samples, entries in row-major order.
+    Uniform(Range<usize>),
+    /// Columns of per-sample results.
+    Columns(Range<usize>),
+}
+
+/// A graph compiled for one number type and backend. It knows nothing of data.
+pub struct Plan<T> {
+    /// The graph it was compiled from.
+    pub dag: Dag,
+    /// Who is computed when.
+    pub schedule: Schedule,
+    bind: Vec<CompiledStage<T>>,
+    call: Vec<CompiledStage<T>>,
+    /// Initial slots: constants filled in.
+    image: Vec<f64>,
+    count: Option<usize>,
+    /// The first slots are the parameters, in order.
+    params: usize,
+    /// The results, in the order of the graph's outputs.
+    pub outputs: Vec<Slot>,
+    output_columns: usize,
+}
+
+impl<T: Real> Plan<T> {
+    /// Schedules and lowers a graph.
+    pub fn new(dag: Dag, backend: Backend) -> Self {
+        let schedule = Schedule::of(&dag);
+        let live = dag.live();
+        // Slots: parameters first, then every other value without samples.
+        let mut slots = vec![usize::MAX; dag.nodes().len()];
+        let mut first = Vec::new();
+        let mut next = 0;
+        for p in dag.params() {
+            first.push(next);
+            next += p.shape.entries();
+        }
+        let params = next;
+        let mut count = None;
+        let mut constants = Vec::new();
+        for id in dag.ids().filter(|id| live[id.index()]) {
+            let node = dag.node(id);
+            if let Op::Param(k) = node.op {
+                slots[id.index()] = first[k as usize];
+            } else if !node.shape.varies_over_samples() {
+                slots[id.index()] = next;
+                match node.op {
+                    Op::Const(c) => constants.push((next, c.value())),
+                    Op::Count => count = Some(next),
+                    _ => {}
+                }
+                next += node.shape.entries();
+            }
+        }
+        let mut image = vec![0.0; next];
+        for (slot, c) in constants {
+            image[slot] = c;
+        }
+        let mut output_column: HashMap<NodeId, usize> = HashMap::new();
+        let mut output_columns = 0;
+        let outputs = dag
+            .outputs()
+            .iter()
+            .map(|(_, id)| {
+                let entries = dag.shape(*id).entries();
+                if !dag.shape(*id).varies_over_samples() {
+                    return Slot::Uniform(slots[id.index()]..slots[id.index()] + entries);
+                }
+                let column = *output_column.entry(*id).or_insert_with(|| {
+                    output_columns += entries;
+                    output_columns - entries
+                });
+                Slot::Columns(column..column + entries)
+            })
+            .collect();
+        let compile = |stages: &[Stage]| -> Vec<CompiledStage<T>> {
+            let one = |stage: &Stage| CompiledStage {
+                uniforms: UniformProgram::new(&dag, &slots, &stage.uniforms),
+                pass: stage.pass.as_ref().map(|p| CompiledPass::new(lower_pass::<T>(&dag, p, &slots, &output_column, output_columns), backend)),
+            };
+            stages.iter().map(one).collect()
+        };
+        let (bind, call) = (compile(&schedule.bind), compile(&schedule.call));
+        Plan { dag, schedule, bind, call, image, count, params, outputs, output_columns }
+    }
+
+    /// How many passes over the samples it makes.
+    pub fn passes(&self) -> Passes {
+        self.schedule.passes()
+    }
+
+    fn stages(&self) -> impl Iterator<Item = (&'static str, usize, &CompiledStage<T>)> {
+        let bind = self.bind.iter().enumerate().map(|(k, s)| ("bind", k, s));
+        bind.chain(self.call.iter().enumerate().map(|(k, s)| ("call", k, s)))
+    }
+
+    /// Every pass's kernels as text.
+    pub fn kernels(&self) -> String {
+        let mut out = String::new();
+        for (moment, k, stage) in self.stages() {
+            if let Some(pass) = &stage.pass {
+                let names: Vec<String> = pass
+                    .kernels
+                    .columns
+                    .iter()
+                    .map(|(input, e)| {
+                        let input = &self.dag.data()[*input as usize];
+                        if input.shape.entries() == 1 { input.name.clone() } else { format!("{}[{e}]", input.name) }
+                    })
+                    .collect();
+                out += &format!("{moment} pass {k}, {}, {} accumulators of {} lanes\n", T::NAME, pass.kernels.accumulators.len(), pass.kernels.lanes::<T>());
+                out += &text::print(&pass.kernels, &names);
+            }
+        }
+        out
+    }
+
+    /// What runs each pass.
+    pub fn describe(&self) -> String {
+        let mut out = String::new();
+        for (moment, k, stage) in self.stages() {
+            if !stage.uniforms.is_empty() {
+                out += &format!("{moment} stage {k}: {} instructions\n", stage.uniforms.len());
+            }
+            if let Some(pass) = &stage.pass {
+                let insts: usize = pass.kernels.steps.iter().map(|s| s.insts.len()).sum();
+                out += &format!("{moment} pass {k}: {} steps, {insts} instructions, {}\n", pass.kernels.steps.len(), pass.describe());
+            }
+        }
+        out
+    }
+
+    /// The kernels of every pass.
+    pub fn pass_kernels(&self) -> impl Iterator<Item = &crate::kernel::ir::PassKernels> {
+        self.stages().filter_map(|(_, _, s)| s.pass.as_ref()).map(|p| &p.kernels)
+    }
+}
+
+/// A plan with data: columns resolved, the bind moment's results in place.
+pub struct BoundPlan<'d, T> {
+    slots: Vec<f64>,
+    samples: usize,
+    /// For each call stage its pass's columns and workers.
+    passes: Vec<Option<(Vec<&'d [T]>, Workers<T>)>>,
+    workspaces: ArrayQueue<Box<Workspace<T>>>,
+}
+
+/// One evaluation's working memory.
+struct Workspace<T> {
+    slots: Vec<f64>,
+    uniforms: Vec<T>,
+    partials: Vec<f64>,
+    totals: Vec<f64>,
+}
+
+impl<'d, T: Real> BoundPlan<'d, T> {
+    /// Runs the bind moment.
+    pub fn new(plan: &Plan<T>, table: &Table<'d, T>) -> Self {
+        let mut workspace = Workspace { slots: plan.image.clone(), uniforms: Vec::new(), partials: Vec::new(), totals: Vec::new() };
+        if let Some(slot) = plan.count {
+            workspace.slots[slot] = table.samples as f64;
+        }
+        let columns = |pass: &CompiledPass<T>| pass.kernels.columns.iter().map(|(input, e)| table.inputs[*input as usize][*e as usize]).collect::<Vec<_>>();
+        for stage in &plan.bind {
+            stage.uniforms.run(&mut workspace.slots);
+            if let Some(pass) = &stage.pass {
+                run_pass(pass, &columns(pass), table.samples, &Workers::new(table.samples), &mut workspace, &mut []);
+            }
+        }
+        let passes = plan.call.iter().map(|s| s.pass.as_ref().map(|p| (columns(p), Workers::new(table.samples)))).collect();
+        BoundPlan { slots: workspace.slots, samples: table.samples, passes, workspaces: ArrayQueue::new(64) }
+    }
+
+    /// Evaluates at a point; `read` gets the slots when all is done, `outputs` receives per-sample results.
+    pub fn evaluate<R>(&self, plan: &Plan<T>, theta: &[T], outputs: &mut [Vec<T>], read: impl FnOnce(&[f64]) -> R) -> R {
+        let mut workspace = self.workspaces.pop().unwrap_or_else(|| {
+            Box::new(Workspace { slots: self.slots.clone(), uniforms: Vec::new(), partials: Vec::new(), totals: Vec::new() })
+        });
+        for (slot, x) in workspace.slots[..plan.params].iter_mut().zip(theta) {
+            *slot = x.to_f64();
+        }
+        for (stage, resolved) in plan.call.iter().zip(&self.passes) {
+            stage.uniforms.run(&mut workspace.slots);
+            if let (Some(pass), Some((columns, workers))) = (&stage.pass, resolved) {
+                // Only the pass that writes per-sample results sees their columns.
+                let outputs: &mut [Vec<T>] = if pass.writes_outputs { &mut *outputs } else { &mut [] };
+                run_pass(pass, columns, self.samples, workers, &mut workspace, outputs);
+            }
+        }
+        let result = read(&workspace.slots);
+        // A full queue only means that this workspace is made anew another time.
+        let _ = self.workspaces.push(workspace);
+        result
+    }
+
+    /// Room for the per-sample results.
+    pub fn output_columns(&self, plan: &Plan<T>) -> Vec<Vec<T>> {
+        (0..plan.output_columns).map(|_| vec![T::default(); self.samples]).collect()
+    }
+}
+
+fn run_pass<T: Real>(pass: &CompiledPass<T>, columns: &[&[T]], samples: usize, workers: &Workers<T>, workspace: &mut Workspace<T>, outputs: &mut [Vec<T>]) {
+    let Workspace { slots, uniforms, partials, totals } = workspace;
+    uniforms.clear();
+    uniforms.extend(pass.kernels.uniforms.iter().map(|slot| T::from_f64(slots[*slot as usize])));
+    partials.resize(pass.room(samples), 0.0);
+    totals.resize(pass.kernels.accumulators.len(), 0.0);
+    pass.run(columns, samples, uniforms, workers, partials, totals, outputs);
+    for ((_, slot), total) in pass.kernels.accumulators.iter().zip(totals) {
+        slots[*slot as usize] = *total;
+    }
+}

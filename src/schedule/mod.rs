@@ -1,0 +1,203 @@
+//! The schedule: which node is computed when (stages), and which per-sample nodes share a loop (passes and steps).
+//!
+//! | moment | depends on | computed |
+//! |---|---|---|
+//! | compile | nothing | folded by the simplifier |
+//! | bind | data only | once per binding |
+//! | call | parameters | once per evaluation |
+//! | sample | both | in the loop over samples |
+//!
+//! Bind and call are each a list of stages: values without samples, then at most one pass over the samples; the pass's reductions are known
+//! to the next stage. A pass is as early as its operands allow, so every reduction that does not wait for another one shares the first pass.
+
+mod steps;
+
+pub(crate) use steps::source;
+
+use crate::graph::{Axis, Dag, NodeId, Op};
+use crate::shape::Dims;
+use std::fmt;
+
+/// A per-sample value of at most this many entries is unrolled into scalars; a larger one stays a loop.
+///
+/// 64 is an 8 by 8 matrix. Measured on the interpreter (Gaussian with 8 to 100 columns): unrolled code is faster until its buffers leave the
+/// L1 cache, which at 64 entries of 256 samples each they have not yet done with `f32` and just have with `f64`.
+pub const UNROLL: usize = 64;
+
+/// One stage: uniform nodes, then a pass that reads them.
+#[derive(Clone, Debug, Default)]
+pub struct Stage {
+    /// Values without samples, in order.
+    pub uniforms: Vec<NodeId>,
+    /// The pass over the samples, if anything needs one.
+    pub pass: Option<Pass>,
+}
+
+/// One pass over the samples.
+#[derive(Clone, Debug, Default)]
+pub struct Pass {
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+    /// Nodes that a later step reads: each has tile buffers.
+    pub stored: Vec<NodeId>,
+    /// The reductions over samples this pass computes.
+    pub reductions: Vec<NodeId>,
+    /// The per-sample results it writes.
+    pub outputs: Vec<NodeId>,
+}
+
+/// Nodes that share a loop.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Step {
+    /// The static loop nest; empty where the nodes are unrolled.
+    pub dims: Dims,
+    /// What it computes, operands first.
+    pub nodes: Vec<NodeId>,
+    /// Reductions over samples it accumulates.
+    pub reductions: Vec<NodeId>,
+    /// Per-sample results it writes.
+    pub outputs: Vec<NodeId>,
+}
+
+/// The schedule of a graph.
+#[derive(Clone, Debug, Default)]
+pub struct Schedule {
+    /// Once per binding.
+    pub bind: Vec<Stage>,
+    /// Once per evaluation.
+    pub call: Vec<Stage>,
+}
+
+/// How many passes over the samples a program makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passes {
+    /// When data are bound.
+    pub bind: usize,
+    /// At every call.
+    pub call: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct When {
+    /// Depends on a parameter.
+    call: bool,
+    /// For a value without samples the stage that computes it, for a per-sample one the earliest pass; within its moment.
+    stage: usize,
+}
+
+impl Schedule {
+    /// Schedules what the outputs need.
+    pub fn of(dag: &Dag) -> Schedule {
+        let live = dag.live();
+        let mut when: Vec<When> = Vec::with_capacity(live.len());
+        for id in dag.ids() {
+            let node = dag.node(id);
+            let call = matches!(node.op, Op::Param(_)) || node.args.iter().any(|a| when[a.index()].call);
+            // What the bind moment computed is there at every stage of a call.
+            let mut stage = node.args.iter().map(|a| when[a.index()]).filter(|w| w.call == call).map(|w| w.stage).max().unwrap_or(0);
+            if matches!(node.op, Op::Reduce(_, Axis::Samples)) {
+                stage += 1;
+            }
+            when.push(When { call, stage });
+        }
+        let mut schedule = Schedule::default();
+        for moment in [false, true] {
+            let mut stages: Vec<Stage> = Vec::new();
+            let mut reductions: Vec<Vec<NodeId>> = Vec::new();
+            for id in dag.ids().filter(|id| live[id.index()] && when[id.index()].call == moment) {
+                let node = dag.node(id);
+                let w = when[id.index()];
+                let at = w.stage;
+                if node.shape.varies_over_samples() {
+                    continue;
+                }
+                grow(&mut stages, at + 1);
+                grow(&mut reductions, at + 1);
+                if matches!(node.op, Op::Reduce(_, Axis::Samples)) {
+                    reductions[at - 1].push(id);
+                } else {
+                    stages[at].uniforms.push(id);
+                }
+            }
+            // Per-sample results are written by the earliest call pass that can; data-only ones too, at every call.
+            let mut outputs: Vec<Vec<NodeId>> = Vec::new();
+            if moment {
+                let mut seen = std::collections::HashSet::new();
+                for (_, id) in dag.outputs().iter().filter(|(_, id)| dag.shape(*id).varies_over_samples()) {
+                    let at = if when[id.index()].call { when[id.index()].stage } else { 0 };
+                    grow(&mut outputs, at + 1);
+                    if seen.insert(*id) {
+                        outputs[at].push(*id);
+                    }
+                }
+            }
+            let passes = reductions.len().max(outputs.len());
+            grow(&mut stages, passes);
+            grow(&mut reductions, passes);
+            grow(&mut outputs, passes);
+            for ((stage, reductions), outputs) in stages.iter_mut().zip(reductions).zip(outputs) {
+                if !reductions.is_empty() || !outputs.is_empty() {
+                    stage.pass = Some(steps::pass(dag, reductions, outputs));
+                }
+            }
+            if moment {
+                schedule.call = stages;
+            } else {
+                schedule.bind = stages;
+            }
+        }
+        schedule
+    }
+
+    /// How many passes over the samples there are.
+    pub fn passes(&self) -> Passes {
+        let count = |stages: &[Stage]| stages.iter().filter(|s| s.pass.is_some()).count();
+        Passes { bind: count(&self.bind), call: count(&self.call) }
+    }
+
+    /// The schedule in words.
+    pub fn describe(&self, dag: &Dag) -> String {
+        let mut out = String::new();
+        let _ = self.write(dag, &mut out);
+        out
+    }
+
+    fn write(&self, dag: &Dag, out: &mut impl fmt::Write) -> fmt::Result {
+        for (moment, stages) in [("bind", &self.bind), ("call", &self.call)] {
+            for (k, stage) in stages.iter().enumerate() {
+                if !stage.uniforms.is_empty() {
+                    writeln!(out, "{moment} stage {k}: {}", names(dag, &stage.uniforms))?;
+                }
+                let Some(pass) = &stage.pass else { continue };
+                writeln!(out, "{moment} pass {k}:")?;
+                for (s, step) in pass.steps.iter().enumerate() {
+                    write!(out, "  step {s}")?;
+                    if !step.dims.is_empty() {
+                        write!(out, " over {:?}", step.dims.as_slice())?;
+                    }
+                    writeln!(out, ": {}", names(dag, &step.nodes))?;
+                    for (what, list) in [("accumulate", &step.reductions), ("write", &step.outputs)] {
+                        if !list.is_empty() {
+                            writeln!(out, "    {what} {}", names(dag, list))?;
+                        }
+                    }
+                }
+                if !pass.stored.is_empty() {
+                    writeln!(out, "  tile buffers: {}", names(dag, &pass.stored))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn grow<T: Default>(list: &mut Vec<T>, len: usize) {
+    if list.len() < len {
+        list.resize_with(len, T::default);
+    }
+}
+
+/// `%4 mul, %7 exp`
+fn names(dag: &Dag, ids: &[NodeId]) -> String {
+    ids.iter().map(|id| format!("{id} {}", dag.describe(*id))).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,134 @@
+//! Steps of a pass: per-sample nodes grouped into loops.
+//!
+//! Small nodes are unrolled and share loops without a nest; large ones run in a nest of their own dimensions. A node joins the earliest step
+//! whose nest it has and whose earlier steps have computed what it needs; what crosses from one step to another goes through tile buffers.
+
+use super::{Pass, Step, UNROLL};
+use crate::graph::{Axis, Dag, NodeId, Op};
+use crate::shape::Dims;
+use std::collections::HashMap;
+
+/// Where a per-sample node is computed.
+#[derive(Clone, PartialEq)]
+enum Home {
+    /// Nowhere: a column, or the entries of another node under other dimensions.
+    Alias,
+    /// In the step of this level and nest.
+    Step { level: usize, dims: Dims },
+    /// As `Step`, but only complete when that step's nest is.
+    Folded { level: usize, dims: Dims },
+}
+
+/// The column or computed node whose entries an alias has.
+pub(crate) fn source(dag: &Dag, mut id: NodeId) -> NodeId {
+    while is_alias(dag, id) && !matches!(dag.node(id).op, Op::Data(_)) {
+        id = dag.node(id).args[0];
+    }
+    id
+}
+
+/// Columns, and reshapes too large to be unrolled.
+fn is_alias(dag: &Dag, id: NodeId) -> bool {
+    let node = dag.node(id);
+    match node.op {
+        Op::Data(_) => true,
+        Op::Reshape(_) => node.shape.entries() > UNROLL,
+        _ => false,
+    }
+}
+
+/// Groups what the reductions and outputs need into steps.
+pub(super) fn pass(dag: &Dag, reductions: Vec<NodeId>, outputs: Vec<NodeId>) -> Pass {
+    // The per-sample nodes needed, found backwards from the sinks.
+    let mut needed = vec![false; dag.nodes().len()];
+    let roots = reductions.iter().map(|r| dag.node(*r).args[0]).chain(outputs.iter().copied());
+    let mut stack: Vec<NodeId> = roots.collect();
+    while let Some(id) = stack.pop() {
+        if !needed[id.index()] && dag.shape(id).varies_over_samples() {
+            needed[id.index()] = true;
+            stack.extend(&dag.node(id).args);
+        }
+    }
+
+    let mut homes: HashMap<NodeId, Home> = HashMap::new();
+    let mut steps: Vec<((usize, Dims), Step)> = Vec::new();
+    let mut index: HashMap<(usize, Dims), usize> = HashMap::new();
+    let mut step_at = |steps: &mut Vec<((usize, Dims), Step)>, level: usize, dims: &Dims| {
+        *index.entry((level, dims.clone())).or_insert_with(|| {
+            steps.push(((level, dims.clone()), Step { dims: dims.clone(), ..Step::default() }));
+            steps.len() - 1
+        })
+    };
+    let mut stored = vec![false; dag.nodes().len()];
+    for id in dag.ids().filter(|id| needed[id.index()]) {
+        let node = dag.node(id);
+        if is_alias(dag, id) {
+            homes.insert(id, Home::Alias);
+            continue;
+        }
+        let (dims, folds) = match node.op {
+            Op::Reduce(_, Axis::Dim(_)) => {
+                let from = dag.shape(node.args[0]);
+                let unrolled = from.entries() <= UNROLL;
+                (if unrolled { Dims::new() } else { from.dims().into() }, !unrolled)
+            }
+            _ => (nest(dag, id), false),
+        };
+        let level = node.args.iter().map(|a| ready(dag, &homes, *a, &dims)).max().unwrap_or(0);
+        let at = step_at(&mut steps, level, &dims);
+        steps[at].1.nodes.push(id);
+        store_operands(dag, &homes, &node.args, level, &dims, &mut stored);
+        homes.insert(id, if folds { Home::Folded { level, dims } } else { Home::Step { level, dims } });
+    }
+    // Sinks go into the step that computes their value, or the first one that can read it.
+    for (sink, value, is_reduction) in reductions.iter().map(|r| (*r, dag.node(*r).args[0], true)).chain(outputs.iter().map(|o| (*o, *o, false))) {
+        let dims = nest(dag, value);
+        let level = ready(dag, &homes, value, &dims);
+        let at = step_at(&mut steps, level, &dims);
+        store_operands(dag, &homes, &[value], level, &dims, &mut stored);
+        let step = &mut steps[at].1;
+        if is_reduction {
+            step.reductions.push(sink);
+        } else {
+            step.outputs.push(sink);
+        }
+    }
+    steps.sort_by_key(|((level, _), _)| *level);
+    let stored = dag.ids().filter(|id| stored[id.index()]).collect();
+    Pass { steps: steps.into_iter().map(|(_, s)| s).collect(), stored, reductions, outputs }
+}
+
+/// The nest a node is computed in: none if it is small.
+fn nest(dag: &Dag, id: NodeId) -> Dims {
+    let shape = dag.shape(id);
+    if shape.entries() <= UNROLL { Dims::new() } else { shape.dims().into() }
+}
+
+/// The first level at which a step with this nest can read the node.
+fn ready(dag: &Dag, homes: &HashMap<NodeId, Home>, id: NodeId, dims: &Dims) -> usize {
+    if !dag.shape(id).varies_over_samples() {
+        return 0;
+    }
+    match &homes[&id] {
+        Home::Step { level, dims: own } if own == dims => *level,
+        Home::Step { level, .. } | Home::Folded { level, .. } => level + 1,
+        Home::Alias => {
+            let from = source(dag, id);
+            match homes.get(&from) {
+                Some(Home::Step { level, .. } | Home::Folded { level, .. }) => level + 1,
+                _ => 0,
+            }
+        }
+    }
+}
+
+/// Marks operands that a step reads but doesn't compute.
+fn store_operands(dag: &Dag, homes: &HashMap<NodeId, Home>, args: &[NodeId], level: usize, dims: &Dims, stored: &mut [bool]) {
+    for a in args.iter().filter(|a| dag.shape(**a).varies_over_samples()) {
+        let here = matches!(&homes[a], Home::Step { level: l, dims: d } if *l == level && d == dims);
+        let from = source(dag, *a);
+        if !here && !matches!(dag.node(from).op, Op::Data(_)) {
+            stored[from.index()] = true;
+        }
+    }
+}

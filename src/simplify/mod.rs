@@ -1,0 +1,341 @@
+//! The simplifier: rebuilds a graph bottom up, applying named rules to each node until none fits, within limits.
+//!
+//! Beside the rules: equal nodes are one node, constants fold, nodes nobody needs go, and repetitions that broadcasting implies are dropped.
+
+pub mod rules;
+
+use crate::error::Place;
+use crate::graph::{Args, Axis, Bits, Dag, Fold, NodeId, Op, verify};
+use crate::op::Elem;
+use crate::shape::Shape;
+use rules::{Compiled, Kind, Pattern, RULES};
+use smallvec::SmallVec;
+use std::fmt;
+
+/// Rebuilds of the whole graph at most; most graphs are done after two.
+const MAX_SWEEPS: usize = 4;
+/// Rules applied to one node at most, counting those inside a replacement.
+const MAX_STEPS: u32 = 64;
+
+/// How often each rule was applied.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statistics {
+    /// Rule and count, in the order of the rules; only those applied.
+    pub applied: Vec<(&'static str, usize)>,
+    /// Nodes before.
+    pub before: usize,
+    /// Nodes after.
+    pub after: usize,
+    /// How often the graph was rebuilt.
+    pub sweeps: usize,
+}
+
+impl fmt::Display for Statistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} nodes -> {} in {} sweeps", self.before, self.after, self.sweeps)?;
+        for (name, n) in &self.applied {
+            write!(f, "\n  {n:>5} {name}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Simplifies what the outputs need. The result computes the same up to what each applied rule's [`rules::Change`] says.
+pub fn simplify(dag: &Dag) -> (Dag, Statistics) {
+    let mut statistics = Statistics { before: dag.live_nodes(), ..Statistics::default() };
+    let mut counts = vec![0usize; RULES.len()];
+    let mut current = sweep(dag, &mut counts);
+    statistics.sweeps = 1;
+    let mut applied: usize = counts.iter().sum();
+    while statistics.sweeps < MAX_SWEEPS && applied > 0 {
+        let mut again = vec![0usize; RULES.len()];
+        current = sweep(&current, &mut again);
+        applied = again.iter().sum();
+        statistics.sweeps += 1;
+        counts.iter_mut().zip(again).for_each(|(c, a)| *c += a);
+    }
+    let out = current.without_dead_nodes();
+    statistics.after = out.live_nodes();
+    statistics.applied = RULES.iter().zip(&counts).filter(|(_, n)| **n > 0).map(|(r, n)| (r.name, *n)).collect();
+    verify::check(&out, "simplify");
+    (out, statistics)
+}
+
+/// One rebuild, bottom up.
+fn sweep(dag: &Dag, counts: &mut [usize]) -> Dag {
+    let live = dag.live();
+    let mut builder = Builder { dag: Dag::with_inputs_of(dag), facts: Vec::new(), counts, place: None };
+    let mut map: Vec<Option<NodeId>> = vec![None; live.len()];
+    for id in dag.ids().filter(|id| live[id.index()]) {
+        let node = dag.node(id);
+        builder.place = node.place;
+        let mut steps = MAX_STEPS;
+        let args = node.args.iter().map(|a| map[a.index()].expect("operands of a live node are live")).collect();
+        map[id.index()] = Some(builder.emit(node.op.clone(), args, &mut steps));
+    }
+    let Builder { dag: mut out, .. } = builder;
+    for (name, id) in dag.outputs() {
+        out.output(name, map[id.index()].expect("outputs are live"));
+    }
+    out
+}
+
+/// What the rules ask of a node.
+#[derive(Clone, Copy)]
+struct Facts {
+    /// Depends on a parameter.
+    params: bool,
+    /// A data column, or sums, differences and invariant multiples of such.
+    affine: bool,
+}
+
+struct Builder<'c> {
+    dag: Dag,
+    facts: Vec<Facts>,
+    counts: &'c mut [usize],
+    place: Option<Place>,
+}
+
+/// What the variables of a pattern stand for.
+#[derive(Clone, Copy, Default)]
+struct Binding {
+    vars: [Option<NodeId>; 4],
+    /// The dimension of `sum_dim`.
+    axis: Option<u32>,
+}
+
+impl Builder<'_> {
+    /// Adds a node in its simplest form; the answer has the shape the node would have had.
+    fn emit(&mut self, op: Op, mut args: Args, steps: &mut u32) -> NodeId {
+        if let Op::Elem(e) = op {
+            self.drop_repetition(&op, &mut args);
+            if let Some(folded) = self.fold(e, &args) {
+                return self.push(Op::Const(Bits::from(folded)), Args::new());
+            }
+            if e.commutes() {
+                self.order(&mut args);
+            }
+        }
+        let shape = self.dag.infer(&op, &args).expect("a simplified operand keeps its shape");
+        if let Some(same) = self.trivial(&op, &args, &shape, steps) {
+            return same;
+        }
+        if *steps > 0 {
+            for rule in rules_for(&op) {
+                let Some(binding) = self.matches_root(&rule.left, &op, &args) else { continue };
+                *steps -= 1;
+                self.counts[rule.index] += 1;
+                let id = self.build(&rule.right, &binding, steps);
+                return self.widen(id, &shape);
+            }
+        }
+        self.push(op, args)
+    }
+
+    fn push(&mut self, op: Op, args: Args) -> NodeId {
+        let id = self.dag.push(op, args, self.place).expect("a simplified node fits");
+        if id.index() == self.facts.len() {
+            let node = self.dag.node(id);
+            let of = |k: usize| self.facts[node.args[k].index()];
+            let varies = |k: usize| self.dag.shape(node.args[k]).varies_over_samples();
+            let params = matches!(node.op, Op::Param(_)) || (0..node.args.len()).any(|k| of(k).params);
+            let affine = match &node.op {
+                Op::Data(_) => true,
+                Op::Elem(Elem::Neg) | Op::Broadcast(_) | Op::Reshape(_) | Op::Reduce(Fold::Sum, Axis::Dim(_)) => of(0).affine,
+                Op::Elem(Elem::Add | Elem::Sub) => (0..2).all(|k| !varies(k) || of(k).affine),
+                Op::Elem(Elem::Mul) => (varies(0) != varies(1)) && (0..2).all(|k| !varies(k) || of(k).affine),
+                Op::Elem(Elem::Div) => varies(0) && of(0).affine && !varies(1),
+                _ => false,
+            };
+            self.facts.push(Facts { params, affine });
+        }
+        id
+    }
+
+    /// The value, if all operands are constants.
+    fn fold(&self, e: Elem, args: &Args) -> Option<f64> {
+        let values: Option<SmallVec<[f64; 3]>> = args.iter().map(|a| self.dag.as_constant(*a)).collect();
+        values.map(|v| e.value(&v))
+    }
+
+    /// Constants first, then by age: equal products become equal nodes.
+    fn order(&self, args: &mut Args) {
+        let key = |a: NodeId| (self.dag.as_constant(a).is_none(), a);
+        if args.len() == 2 && key(args[1]) < key(args[0]) {
+            args.swap(0, 1);
+        }
+    }
+
+    /// Replaces a repeated (or merely re-ranked) operand by its source where broadcasting gives the same shape.
+    fn drop_repetition(&self, op: &Op, args: &mut Args) {
+        for k in 0..args.len() {
+            let node = self.dag.node(args[k]);
+            let source = match &node.op {
+                Op::Broadcast(_) => node.args[0],
+                Op::Reshape(_) if node.shape.entries() == 1 => node.args[0],
+                _ => continue,
+            };
+            let before = self.dag.infer(op, args);
+            let held = std::mem::replace(&mut args[k], source);
+            if self.dag.infer(op, args) != before {
+                args[k] = held;
+            }
+        }
+    }
+
+    /// Reductions and rearrangements that do nothing.
+    fn trivial(&mut self, op: &Op, args: &Args, shape: &Shape, steps: &mut u32) -> Option<NodeId> {
+        let inner = |k: NodeId| self.dag.node(k);
+        match op {
+            Op::Broadcast(_) | Op::Reshape(_) if self.dag.shape(args[0]) == shape => Some(args[0]),
+            Op::Broadcast(_) if matches!(inner(args[0]).op, Op::Broadcast(_)) => {
+                let source = smallvec::smallvec![inner(args[0]).args[0]];
+                Some(self.emit(op.clone(), source, steps))
+            }
+            Op::Reshape(_) if matches!(inner(args[0]).op, Op::Reshape(_)) => {
+                let source = smallvec::smallvec![inner(args[0]).args[0]];
+                Some(self.emit(op.clone(), source, steps))
+            }
+            Op::Reduce(_, Axis::Dim(axis)) if self.dag.shape(args[0]).extent_from_right(*axis as usize) == 1 => Some(args[0]),
+            // A reduction over samples of something repeated to the samples.
+            Op::Reduce(fold, Axis::Samples) => {
+                let node = inner(args[0]);
+                if !matches!(node.op, Op::Broadcast(_)) || self.dag.shape(node.args[0]).varies_over_samples() {
+                    return None;
+                }
+                let source = node.args[0];
+                let full = self.emit(Op::Broadcast(shape.clone()), smallvec::smallvec![source], steps);
+                if *fold != Fold::Sum {
+                    return Some(full);
+                }
+                let count = self.push(Op::Count, Args::new());
+                Some(self.emit(Op::Elem(Elem::Mul), smallvec::smallvec![full, count], steps))
+            }
+            _ => None,
+        }
+    }
+
+    /// Repeats a replacement to the shape of what it replaces.
+    fn widen(&mut self, id: NodeId, shape: &Shape) -> NodeId {
+        if self.dag.shape(id) == shape {
+            return id;
+        }
+        if self.dag.shape(id).entries() == shape.entries() && self.dag.shape(id).dims() != shape.dims() {
+            let dims = shape.dims().into();
+            let id = self.push(Op::Reshape(dims), smallvec::smallvec![id]);
+            return self.widen(id, shape);
+        }
+        self.push(Op::Broadcast(shape.clone()), smallvec::smallvec![id])
+    }
+
+    fn matches_root(&self, pattern: &Pattern, op: &Op, args: &Args) -> Option<Binding> {
+        let mut binding = Binding::default();
+        self.matches_op(pattern, op, args, &mut binding).then_some(binding)
+    }
+
+    fn matches_op(&self, pattern: &Pattern, op: &Op, args: &Args, binding: &mut Binding) -> bool {
+        match (pattern, op) {
+            (Pattern::Elem(e, inner), Op::Elem(f)) if e == f => {
+                let before = *binding;
+                if inner.iter().zip(args).all(|(p, a)| self.matches(p, *a, binding)) {
+                    return true;
+                }
+                *binding = before;
+                if e.commutes() && self.matches(&inner[0], args[1], binding) && self.matches(&inner[1], args[0], binding) {
+                    return true;
+                }
+                *binding = before;
+                false
+            }
+            (Pattern::Sum(inner), Op::Reduce(Fold::Sum, Axis::Samples)) => self.matches(inner, args[0], binding),
+            (Pattern::SumDim(inner), Op::Reduce(Fold::Sum, Axis::Dim(axis))) => {
+                binding.axis = Some(*axis);
+                self.matches(inner, args[0], binding)
+            }
+            _ => false,
+        }
+    }
+
+    fn matches(&self, pattern: &Pattern, id: NodeId, binding: &mut Binding) -> bool {
+        match pattern {
+            Pattern::Var(slot, kind) => {
+                if let Some(bound) = binding.vars[*slot] {
+                    return bound == id;
+                }
+                let fits = self.is(*kind, id, binding);
+                if fits {
+                    binding.vars[*slot] = Some(id);
+                }
+                fits
+            }
+            Pattern::Number(c) => self.dag.as_constant(id) == Some(*c),
+            Pattern::Count => self.dag.node(id).op == Op::Count,
+            _ => {
+                let node = self.dag.node(id);
+                self.matches_op(pattern, &node.op, &node.args, binding)
+            }
+        }
+    }
+
+    fn is(&self, kind: Kind, id: NodeId, binding: &Binding) -> bool {
+        let shape = self.dag.shape(id);
+        let facts = self.facts[id.index()];
+        match kind {
+            Kind::Any => true,
+            Kind::Invariant => !shape.varies_over_samples(),
+            Kind::PerSample => shape.varies_over_samples(),
+            Kind::Curved => shape.varies_over_samples() && !facts.affine,
+            Kind::CurvedData => shape.varies_over_samples() && !facts.affine && !facts.params,
+            Kind::UnitAxis => shape.extent_from_right(binding.axis.expect("inside sum_dim") as usize) == 1,
+            Kind::Constant => matches!(self.dag.node(id).op, Op::Const(_)),
+        }
+    }
+
+    fn build(&mut self, pattern: &Pattern, binding: &Binding, steps: &mut u32) -> NodeId {
+        let none = Args::new;
+        match pattern {
+            Pattern::Var(slot, _) => binding.vars[*slot].expect("a variable of the right side is on the left"),
+            Pattern::Number(c) => self.push(Op::Const(Bits::from(*c)), none()),
+            Pattern::Count => self.push(Op::Count, none()),
+            Pattern::Sum(inner) => {
+                let inner = self.build(inner, binding, steps);
+                self.emit(Op::Reduce(Fold::Sum, Axis::Samples), smallvec::smallvec![inner], steps)
+            }
+            Pattern::SumDim(inner) => {
+                let inner = self.build(inner, binding, steps);
+                let axis = Axis::Dim(binding.axis.expect("bound on the left"));
+                self.emit(Op::Reduce(Fold::Sum, axis), smallvec::smallvec![inner], steps)
+            }
+            Pattern::Elem(e, inner) => {
+                let args = inner.iter().map(|p| self.build(p, binding, steps)).collect();
+                self.emit(Op::Elem(*e), args, steps)
+            }
+        }
+    }
+}
+
+/// The rules whose left side starts with this operation.
+fn rules_for(op: &Op) -> &'static [&'static Compiled] {
+    type ByHead = std::collections::HashMap<&'static str, Vec<&'static Compiled>>;
+    static BY_HEAD: std::sync::OnceLock<ByHead> = std::sync::OnceLock::new();
+    let by_head = BY_HEAD.get_or_init(|| {
+        let mut map = ByHead::new();
+        for rule in rules::compiled() {
+            let head = match &rule.left {
+                Pattern::Elem(e, _) => e.name(),
+                Pattern::Sum(_) => "sum over samples",
+                Pattern::SumDim(_) => "sum over a dimension",
+                _ => unreachable!("a rule starts with an operation"),
+            };
+            map.entry(head).or_default().push(rule);
+        }
+        map
+    });
+    let head = match op {
+        Op::Elem(e) => e.name(),
+        Op::Reduce(Fold::Sum, Axis::Samples) => "sum over samples",
+        Op::Reduce(Fold::Sum, Axis::Dim(_)) => "sum over a dimension",
+        _ => return &[],
+    };
+    by_head.get(head).map_or(&[], Vec::as_slice)
+}
