@@ -3,9 +3,9 @@
 // The one place of the interpreter where a function compiled for more than the baseline is called.
 #![allow(unsafe_code)]
 
-use super::loops;
-use super::tile::TileProgram;
-use crate::backend::{Leaf, Scratch};
+use super::loops::{self, Operand};
+use crate::graph::Fold;
+use crate::kernel::ir::{Bin, Cmp, Int, Mask, MathFn, Un};
 use crate::real::Real;
 
 /// A CPU level this machine has. Made by asking the CPU, nowhere else.
@@ -52,29 +52,83 @@ impl Level {
             Kind::Avx512 => "avx512",
         }
     }
+}
 
-    /// Runs the loops compiled for this level.
-    pub fn run<T: Real>(self, program: &TileProgram<T>, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>) {
-        match self.0 {
-            Kind::Baseline => loops::run(program, leaf, scratch),
-            // SAFETY: a `Level` of this kind is made only after the CPU was asked for avx2 and fma.
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => unsafe { run_avx2(program, leaf, scratch) },
-            // SAFETY: a `Level` of this kind is made only after the CPU was asked for every feature named there.
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => unsafe { run_avx512(program, leaf, scratch) },
+/// For each loop a method that runs it as compiled for the level.
+macro_rules! compiled_for_levels {
+    ($(fn $name:ident($($arg:ident: $type:ty),*);)*) => {
+        impl Level {
+            $(
+                #[doc = concat!("[`loops::", stringify!($name), "`] as compiled for this level.")]
+                #[inline]
+                pub fn $name<T: Real>(self, $($arg: $type),*) {
+                    match self.0 {
+                        Kind::Baseline => loops::$name($($arg),*),
+                        #[cfg(target_arch = "x86_64")]
+                        Kind::Avx2 => {
+                            #[target_feature(enable = "avx2,fma")]
+                            fn run<T: Real>($($arg: $type),*) {
+                                loops::$name($($arg),*);
+                            }
+                            // SAFETY: a `Level` of this kind is made only after the CPU was asked for avx2 and fma.
+                            unsafe { run($($arg),*) }
+                        }
+                        #[cfg(target_arch = "x86_64")]
+                        Kind::Avx512 => {
+                            #[target_feature(enable = "avx2,fma,avx512f,avx512dq,avx512vl,avx512bw")]
+                            fn run<T: Real>($($arg: $type),*) {
+                                loops::$name($($arg),*);
+                            }
+                            // SAFETY: a `Level` of this kind is made only after the CPU was asked for every feature named above.
+                            unsafe { run($($arg),*) }
+                        }
+                    }
+                }
+            )*
+        }
+    };
+}
+
+compiled_for_levels! {
+    fn unary(op: Un, out: &mut [T], a: Operand<'_, T>);
+    fn binary(op: Bin, out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>);
+    fn compare(op: Cmp, out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>);
+    fn mask(op: Mask, out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>);
+    fn not(out: &mut [T], a: Operand<'_, T>);
+    fn integer(op: Int, out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>);
+    fn shift(left: bool, n: u32, out: &mut [T], a: Operand<'_, T>);
+    fn fma(np: bool, nc: bool, out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>, c: Operand<'_, T>);
+    fn select(out: &mut [T], m: Operand<'_, T>, a: Operand<'_, T>, b: Operand<'_, T>);
+    fn exp(out: &mut [T], a: &[T]);
+    fn exp_m1(out: &mut [T], a: &[T]);
+    fn ln(out: &mut [T], a: &[T]);
+    fn ln_1p(out: &mut [T], a: &[T]);
+    fn sin(out: &mut [T], a: &[T]);
+    fn cos(out: &mut [T], a: &[T]);
+    fn tanh(out: &mut [T], a: &[T]);
+    fn sigmoid(out: &mut [T], a: &[T]);
+    fn softplus(out: &mut [T], a: &[T]);
+    fn power(out: &mut [T], a: &[T], b: &[T]);
+    fn fold_into(fold: Fold, out: &mut [T], a: Operand<'_, T>);
+    fn fold_product(out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>);
+    fn accumulate(fold: Fold, acc: &mut [T], a: Operand<'_, T>, n: usize);
+    fn accumulate_product(acc: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>, n: usize);
+}
+
+impl Level {
+    /// A function of one real, slow ranges left unmended.
+    pub fn function<T: Real>(self, f: MathFn, out: &mut [T], a: &[T]) {
+        match f {
+            MathFn::Exp => self.exp(out, a),
+            MathFn::ExpM1 => self.exp_m1(out, a),
+            MathFn::Ln => self.ln(out, a),
+            MathFn::Ln1p => self.ln_1p(out, a),
+            MathFn::Sin => self.sin(out, a),
+            MathFn::Cos => self.cos(out, a),
+            MathFn::Tanh => self.tanh(out, a),
+            MathFn::Sigmoid => self.sigmoid(out, a),
+            MathFn::Softplus => self.softplus(out, a),
+            MathFn::Pow => self.power(out, a, a),
         }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn run_avx2<T: Real>(program: &TileProgram<T>, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>) {
-    loops::run(program, leaf, scratch);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,avx512f,avx512dq,avx512vl,avx512bw")]
-fn run_avx512<T: Real>(program: &TileProgram<T>, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>) {
-    loops::run(program, leaf, scratch);
 }

@@ -1,136 +1,22 @@
-//! The interpreter's loops. Everything here is inlined into one function per number type and CPU level, which is what makes the compiler
-//! vectorise it for that level; so no closures and no calls that aren't `inline(always)`.
+//! The interpreter's loops: plain Rust over slices, inlined into one function per operation, number type and CPU level (`level.rs`),
+//! which is what makes the compiler vectorise them for that level.
 
-use super::tile::{Operation, Source, Target, TileProgram};
-use crate::backend::{Leaf, Scratch};
 use crate::graph::Fold;
-use crate::kernel::arith::{Scalar, Slow};
-use crate::kernel::ir::{Bin, Cmp, Inst, Int, Mask, MathFn, Un};
-use crate::kernel::lower;
-use crate::kernel::math::{self, slow};
+use crate::kernel::arith::Scalar;
+use crate::kernel::ir::{Bin, Cmp, Int, Mask, Un};
+use crate::kernel::math;
 use crate::real::{Bits, Real};
 
 /// An operand of one operation: a tile of lanes, or one number for all.
 #[derive(Clone, Copy)]
-enum Operand<'a, T> {
+pub enum Operand<'a, T> {
+    /// One number per sample.
     Lanes(&'a [T]),
+    /// One number for all samples.
     One(T),
 }
 
 use Operand::{Lanes, One};
-
-/// Runs all steps over a leaf, tile by tile.
-#[inline(always)]
-pub fn run<T: Real>(program: &TileProgram<T>, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>) {
-    let mut done = 0;
-    while done < leaf.len {
-        let n = program.tile.min(leaf.len - done);
-        for step in &program.steps {
-            for (buffer, identity) in &step.starts {
-                scratch.registers[*buffer][..n].fill(*identity);
-            }
-            if step.dims.is_empty() {
-                operations(&step.operations, program.lanes, &[], done, n, leaf, scratch);
-                continue;
-            }
-            // The loop nest as an odometer.
-            let mut point = crate::shape::Dims::new();
-            point.resize(step.dims.len(), 0);
-            'nest: loop {
-                operations(&step.operations, program.lanes, &point, done, n, leaf, scratch);
-                let mut axis = step.dims.len();
-                loop {
-                    if axis == 0 {
-                        break 'nest;
-                    }
-                    axis -= 1;
-                    point[axis] += 1;
-                    if point[axis] < step.dims[axis] {
-                        break;
-                    }
-                    point[axis] = 0;
-                }
-            }
-        }
-        done += n;
-    }
-}
-
-/// Every operation of a step at one point of its nest.
-#[inline(always)]
-fn operations<T: Real>(list: &[Operation<T>], lanes: usize, point: &[usize], done: usize, n: usize, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>) {
-    for operation in list {
-        // The target leaves its place while the operands are read; the register allocator never lets an operation read its target,
-        // and a fold reads it as the target.
-        match &operation.target {
-            Target::Register(r) => {
-                let mut out = std::mem::take(&mut scratch.registers[*r]);
-                compute(operation, &mut out[..n], point, done, n, leaf, scratch);
-                scratch.registers[*r] = out;
-            }
-            Target::Tile(at) => {
-                let r = at.at(point);
-                let mut out = std::mem::take(&mut scratch.registers[r]);
-                let a = operand(&operation.sources[0], point, done, n, leaf, scratch);
-                match &operation.inst {
-                    Inst::Fold(fold, ..) => fold_into(*fold, &mut out[..n], a),
-                    Inst::FoldProduct(..) => {
-                        let b = operand(&operation.sources[1], point, done, n, leaf, scratch);
-                        fold_product(&mut out[..n], a, b);
-                    }
-                    _ => copy(&mut out[..n], a),
-                }
-                scratch.registers[r] = out;
-            }
-            Target::Output(at) => {
-                let column = at.at(point);
-                let out = std::mem::take(&mut leaf.outputs[column]);
-                let a = operand(&operation.sources[0], point, done, n, leaf, scratch);
-                copy(&mut out[done..done + n], a);
-                leaf.outputs[column] = out;
-            }
-            Target::Accumulator(at) => {
-                let first = at.at(point) * lanes;
-                let mut held = std::mem::take(&mut scratch.lanes);
-                let acc = &mut held[first..first + lanes];
-                let a = operand(&operation.sources[0], point, done, n, leaf, scratch);
-                match &operation.inst {
-                    Inst::AccumulateProduct(..) => {
-                        let b = operand(&operation.sources[1], point, done, n, leaf, scratch);
-                        match lanes {
-                            8 => accumulate_product::<T, 8>(acc, a, b, n),
-                            16 => accumulate_product::<T, 16>(acc, a, b, n),
-                            32 => accumulate_product::<T, 32>(acc, a, b, n),
-                            _ => accumulate_product::<T, 64>(acc, a, b, n),
-                        }
-                    }
-                    Inst::Accumulate(fold, ..) => match lanes {
-                        8 => accumulate::<T, 8>(*fold, acc, a, n),
-                        16 => accumulate::<T, 16>(*fold, acc, a, n),
-                        32 => accumulate::<T, 32>(*fold, acc, a, n),
-                        _ => accumulate::<T, 64>(*fold, acc, a, n),
-                    },
-                    _ => unreachable!("an accumulator takes an accumulation"),
-                }
-                scratch.lanes = held;
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn operand<'a, T: Real>(source: &Source<T>, point: &[usize], done: usize, n: usize, leaf: &'a Leaf<'_, '_, T>, scratch: &'a Scratch<T>) -> Operand<'a, T> {
-    match source {
-        Source::Register(r) => Lanes(&scratch.registers[*r][..n]),
-        Source::Tile(at) => Lanes(&scratch.registers[at.at(point)][..n]),
-        Source::Column(at) => {
-            let start = leaf.start + done;
-            Lanes(&leaf.columns[at.at(point)][start..start + n])
-        }
-        Source::Uniform(at) => One(leaf.uniforms[at.at(point)]),
-        Source::Constant(c) => One(*c),
-    }
-}
 
 /// `out = f(a)`
 macro_rules! map1 {
@@ -179,99 +65,124 @@ fn truth<T: Real>(m: bool) -> T {
     T::from_bits(if m { T::Bits::truncate(u64::MAX) } else { T::Bits::default() })
 }
 
+/// The operand as it is.
 #[inline(always)]
-fn copy<T: Real>(out: &mut [T], a: Operand<'_, T>) {
+pub fn copy<T: Real>(out: &mut [T], a: Operand<'_, T>) {
     match a {
         Lanes(a) => out.copy_from_slice(a),
         One(x) => out.fill(x),
     }
 }
 
-/// An operation with a value.
+/// One real operand.
 #[inline(always)]
-fn compute<T: Real>(operation: &Operation<T>, out: &mut [T], point: &[usize], done: usize, n: usize, leaf: &Leaf<'_, '_, T>, scratch: &Scratch<T>) {
-    let read = |k: usize| operand(&operation.sources[k], point, done, n, leaf, scratch);
-    let a = read(0);
-    match operation.inst {
-        Inst::Un(op, _) => match op {
-            Un::Neg => map1!(out, a, |x| -x),
-            Un::Abs => map1!(out, a, |x| x.abs()),
-            Un::Sqrt => map1!(out, a, |x| x.sqrt()),
-            Un::Floor => map1!(out, a, |x| x.floor()),
-            Un::Round => map1!(out, a, |x| x.round_even()),
-        },
-        Inst::Bin(op, ..) => {
-            let b = read(1);
-            match op {
-                Bin::Add => map2!(out, a, b, |x, y| x + y),
-                Bin::Sub => map2!(out, a, b, |x, y| x - y),
-                Bin::Mul => map2!(out, a, b, |x, y| x * y),
-                Bin::Div => map2!(out, a, b, |x, y| x / y),
-                Bin::Min => map2!(out, a, b, |x, y| if x < y { x } else { y }),
-                Bin::Max => map2!(out, a, b, |x, y| if x > y { x } else { y }),
+pub fn unary<T: Real>(op: Un, out: &mut [T], a: Operand<'_, T>) {
+    match op {
+        Un::Neg => map1!(out, a, |x| -x),
+        Un::Abs => map1!(out, a, |x| x.abs()),
+        Un::Sqrt => map1!(out, a, |x| x.sqrt()),
+        Un::Floor => map1!(out, a, |x| x.floor()),
+        Un::Round => map1!(out, a, |x| x.round_even()),
+    }
+}
+
+/// Two real operands.
+#[inline(always)]
+pub fn binary<T: Real>(op: Bin, out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>) {
+    match op {
+        Bin::Add => map2!(out, a, b, |x, y| x + y),
+        Bin::Sub => map2!(out, a, b, |x, y| x - y),
+        Bin::Mul => map2!(out, a, b, |x, y| x * y),
+        Bin::Div => map2!(out, a, b, |x, y| x / y),
+        Bin::Min => map2!(out, a, b, |x, y| if x < y { x } else { y }),
+        Bin::Max => map2!(out, a, b, |x, y| if x > y { x } else { y }),
+    }
+}
+
+/// A mask from two reals.
+#[inline(always)]
+pub fn compare<T: Real>(op: Cmp, out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>) {
+    match op {
+        Cmp::Lt => map2!(out, a, b, |x, y| truth(x < y)),
+        Cmp::Le => map2!(out, a, b, |x, y| truth(x <= y)),
+        Cmp::Eq => map2!(out, a, b, |x, y| truth(x == y)),
+        Cmp::Ne => map2!(out, a, b, |x, y| truth(x != y)),
+    }
+}
+
+/// A mask from two.
+#[inline(always)]
+pub fn mask<T: Real>(op: Mask, out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>) {
+    match op {
+        Mask::And => map2!(out, a, b, |x, y| T::from_bits(x.bits().and(y.bits()))),
+        Mask::Or => map2!(out, a, b, |x, y| T::from_bits(x.bits().or(y.bits()))),
+    }
+}
+
+/// A mask turned round.
+#[inline(always)]
+pub fn not<T: Real>(out: &mut [T], a: Operand<'_, T>) {
+    map1!(out, a, |x| T::from_bits(x.bits().xor(T::Bits::truncate(u64::MAX))));
+}
+
+/// An integer from two.
+#[inline(always)]
+pub fn integer<T: Real>(op: Int, out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>) {
+    match op {
+        Int::Add => map2!(out, a, b, |x, y| T::from_bits(x.bits().add(y.bits()))),
+        Int::Sub => map2!(out, a, b, |x, y| T::from_bits(x.bits().sub(y.bits()))),
+        Int::And => map2!(out, a, b, |x, y| T::from_bits(x.bits().and(y.bits()))),
+        Int::Or => map2!(out, a, b, |x, y| T::from_bits(x.bits().or(y.bits()))),
+        Int::Xor => map2!(out, a, b, |x, y| T::from_bits(x.bits().xor(y.bits()))),
+    }
+}
+
+/// A shift by a constant, to the left if `left`.
+#[inline(always)]
+pub fn shift<T: Real>(left: bool, n: u32, out: &mut [T], a: Operand<'_, T>) {
+    if left {
+        map1!(out, a, |x| T::from_bits(x.bits().shl(n)));
+    } else {
+        map1!(out, a, |x| T::from_bits(x.bits().shr(n)));
+    }
+}
+
+macro_rules! functions {
+    ($($name:ident)*) => {$(
+        /// The function of this name by its recipe, slow ranges left unmended.
+        #[inline(always)]
+        pub fn $name<T: Real>(out: &mut [T], a: &[T]) {
+            let mut s = Scalar::<T, false>::new();
+            for (o, x) in out.iter_mut().zip(a) {
+                *o = math::$name(&mut s, *x);
             }
         }
-        Inst::Fma { np, nc, .. } => {
-            let (b, c) = (read(1), read(2));
-            match (np, nc) {
-                (false, false) => fma::<T, false, false>(out, a, b, c),
-                (false, true) => fma::<T, false, true>(out, a, b, c),
-                (true, false) => fma::<T, true, false>(out, a, b, c),
-                (true, true) => fma::<T, true, true>(out, a, b, c),
-            }
-        }
-        Inst::Cmp(op, ..) => {
-            let b = read(1);
-            match op {
-                Cmp::Lt => map2!(out, a, b, |x, y| truth(x < y)),
-                Cmp::Le => map2!(out, a, b, |x, y| truth(x <= y)),
-                Cmp::Eq => map2!(out, a, b, |x, y| truth(x == y)),
-                Cmp::Ne => map2!(out, a, b, |x, y| truth(x != y)),
-            }
-        }
-        Inst::Mask(op, ..) => {
-            let b = read(1);
-            match op {
-                Mask::And => map2!(out, a, b, |x, y| T::from_bits(x.bits().and(y.bits()))),
-                Mask::Or => map2!(out, a, b, |x, y| T::from_bits(x.bits().or(y.bits()))),
-            }
-        }
-        Inst::Not(_) => map1!(out, a, |x| T::from_bits(x.bits().xor(T::Bits::truncate(u64::MAX)))),
-        Inst::Select(..) => select(out, a, read(1), read(2)),
-        Inst::Bits(_) | Inst::Real(_) => copy(out, a),
-        Inst::Int(op, ..) => {
-            let b = read(1);
-            match op {
-                Int::Add => map2!(out, a, b, |x, y| T::from_bits(x.bits().add(y.bits()))),
-                Int::Sub => map2!(out, a, b, |x, y| T::from_bits(x.bits().sub(y.bits()))),
-                Int::And => map2!(out, a, b, |x, y| T::from_bits(x.bits().and(y.bits()))),
-                Int::Or => map2!(out, a, b, |x, y| T::from_bits(x.bits().or(y.bits()))),
-                Int::Xor => map2!(out, a, b, |x, y| T::from_bits(x.bits().xor(y.bits()))),
-            }
-        }
-        Inst::Shl(_, k) => map1!(out, a, |x| T::from_bits(x.bits().shl(k))),
-        Inst::Shr(_, k) => map1!(out, a, |x| T::from_bits(x.bits().shr(k))),
-        Inst::Patch(which, ..) => {
-            copy(out, read(1));
-            patch(which, out, a);
-        }
-        Inst::Math(f, ..) => function(f, out, a, if f == MathFn::Pow { read(1) } else { a }),
-        Inst::Column(_)
-        | Inst::Tile(_)
-        | Inst::Uniform(_)
-        | Inst::Const(_)
-        | Inst::IntConst(_)
-        | Inst::Store(..)
-        | Inst::Output(..)
-        | Inst::Fold(..)
-        | Inst::FoldProduct(..)
-        | Inst::Accumulate(..)
-        | Inst::AccumulateProduct(..) => unreachable!("loads are operands and sinks have targets of their own"),
+    )*};
+}
+functions! { exp exp_m1 ln ln_1p sin cos tanh sigmoid softplus }
+
+/// The power function.
+#[inline(always)]
+pub fn power<T: Real>(out: &mut [T], a: &[T], b: &[T]) {
+    let mut s = Scalar::<T, false>::new();
+    for ((o, x), y) in out.iter_mut().zip(a).zip(b) {
+        *o = math::pow(&mut s, *x, *y);
+    }
+}
+
+/// `±(a * b) ± c`, rounded once.
+#[inline(always)]
+pub fn fma<T: Real>(np: bool, nc: bool, out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>, c: Operand<'_, T>) {
+    match (np, nc) {
+        (false, false) => signed_fma::<T, false, false>(out, a, b, c),
+        (false, true) => signed_fma::<T, false, true>(out, a, b, c),
+        (true, false) => signed_fma::<T, true, false>(out, a, b, c),
+        (true, true) => signed_fma::<T, true, true>(out, a, b, c),
     }
 }
 
 #[inline(always)]
-fn fma<T: Real, const NP: bool, const NC: bool>(out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>, c: Operand<'_, T>) {
+fn signed_fma<T: Real, const NP: bool, const NC: bool>(out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>, c: Operand<'_, T>) {
     macro_rules! one {
         ($x:expr, $y:expr, $z:expr) => {{
             let (x, z) = (if NP { -$x } else { $x }, if NC { -$z } else { $z });
@@ -311,8 +222,9 @@ fn fma<T: Real, const NP: bool, const NC: bool>(out: &mut [T], a: Operand<'_, T>
     }
 }
 
+/// The first real where the mask holds, else the second.
 #[inline(always)]
-fn select<T: Real>(out: &mut [T], m: Operand<'_, T>, a: Operand<'_, T>, b: Operand<'_, T>) {
+pub fn select<T: Real>(out: &mut [T], m: Operand<'_, T>, a: Operand<'_, T>, b: Operand<'_, T>) {
     let m = match m {
         Lanes(m) => m,
         One(m) => return copy(out, if m.bits() == T::Bits::default() { b } else { a }),
@@ -346,92 +258,9 @@ fn select<T: Real>(out: &mut [T], m: Operand<'_, T>, a: Operand<'_, T>, b: Opera
     }
 }
 
-/// Functions by their recipes; lanes in a slow range are mended in a second loop.
+/// Folds an operand into the target.
 #[inline(always)]
-fn function<T: Real>(f: MathFn, out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>) {
-    let mut s = Scalar::<T, false>::new();
-    // A function of no lanes belongs to the call stage; it gets here only without the simplifier.
-    if let (One(x), One(y)) = (a, b) {
-        return out.fill(of_one(f, x, y));
-    }
-    macro_rules! map {
-        (|$x:ident| $f:expr) => {
-            if let Lanes(a) = a {
-                for (o, $x) in out.iter_mut().zip(a) {
-                    let $x = *$x;
-                    *o = $f;
-                }
-            }
-        };
-    }
-    match f {
-        MathFn::Exp => map!(|x| math::exp(&mut s, x)),
-        MathFn::ExpM1 => map!(|x| math::exp_m1(&mut s, x)),
-        MathFn::Ln => map!(|x| math::ln(&mut s, x)),
-        MathFn::Ln1p => map!(|x| math::ln_1p(&mut s, x)),
-        MathFn::Sin => {
-            map!(|x| math::sin(&mut s, x));
-            patch(Slow::Sin, out, a);
-        }
-        MathFn::Cos => {
-            map!(|x| math::cos(&mut s, x));
-            patch(Slow::Cos, out, a);
-        }
-        MathFn::Tanh => map!(|x| math::tanh(&mut s, x)),
-        MathFn::Sigmoid => map!(|x| math::sigmoid(&mut s, x)),
-        MathFn::Softplus => map!(|x| math::softplus(&mut s, x)),
-        MathFn::Pow => match (a, b) {
-            (Lanes(a), Lanes(b)) => {
-                for ((o, x), y) in out.iter_mut().zip(a).zip(b) {
-                    *o = math::pow(&mut s, *x, *y);
-                }
-            }
-            (Lanes(a), One(y)) => {
-                for (o, x) in out.iter_mut().zip(a) {
-                    *o = math::pow(&mut s, *x, y);
-                }
-            }
-            (One(x), Lanes(b)) => {
-                for (o, y) in out.iter_mut().zip(b) {
-                    *o = math::pow(&mut s, x, *y);
-                }
-            }
-            (One(_), One(_)) => unreachable!("done above"),
-        },
-    }
-}
-
-/// A function of numbers, out of line.
-#[cold]
-#[inline(never)]
-fn of_one<T: Real>(f: MathFn, x: T, y: T) -> T {
-    lower::recipe(&mut Scalar::<T>::new(), f, x, y)
-}
-
-#[inline(always)]
-fn patch<T: Real>(which: Slow, out: &mut [T], a: Operand<'_, T>) {
-    match a {
-        Lanes(a) => {
-            let mut any = false;
-            for x in a {
-                any |= slow::needs(which, *x);
-            }
-            if any {
-                for (o, x) in out.iter_mut().zip(a) {
-                    *o = slow::mend(which, *x, *o);
-                }
-            }
-        }
-        One(x) => {
-            for o in out {
-                *o = slow::mend(which, x, *o);
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn fold_into<T: Real>(fold: Fold, out: &mut [T], a: Operand<'_, T>) {
+pub fn fold_into<T: Real>(fold: Fold, out: &mut [T], a: Operand<'_, T>) {
     macro_rules! each {
         ($fold:expr) => {
             match a {
@@ -455,8 +284,9 @@ fn fold_into<T: Real>(fold: Fold, out: &mut [T], a: Operand<'_, T>) {
     }
 }
 
+/// Adds a product to the target.
 #[inline(always)]
-fn fold_product<T: Real>(out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>) {
+pub fn fold_product<T: Real>(out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>) {
     let (a, b) = if let (One(_), Lanes(_)) = (a, b) { (b, a) } else { (a, b) };
     match (a, b) {
         (Lanes(a), Lanes(b)) => {
@@ -478,9 +308,19 @@ fn fold_product<T: Real>(out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>) {
     }
 }
 
-/// Sample `i` goes to lane `i % L`; a tile starts at a multiple of `L`.
+/// Folds `n` samples into an accumulator's lanes: sample `i` goes to lane `i % lanes`; a tile starts at a multiple of that.
 #[inline(always)]
-fn accumulate<T: Real, const L: usize>(fold: Fold, acc: &mut [T], a: Operand<'_, T>, n: usize) {
+pub fn accumulate<T: Real>(fold: Fold, acc: &mut [T], a: Operand<'_, T>, n: usize) {
+    match acc.len() {
+        8 => accumulate_lanes::<T, 8>(fold, acc, a, n),
+        16 => accumulate_lanes::<T, 16>(fold, acc, a, n),
+        32 => accumulate_lanes::<T, 32>(fold, acc, a, n),
+        _ => accumulate_lanes::<T, 64>(fold, acc, a, n),
+    }
+}
+
+#[inline(always)]
+fn accumulate_lanes<T: Real, const L: usize>(fold: Fold, acc: &mut [T], a: Operand<'_, T>, n: usize) {
     let Ok(acc) = <&mut [T; L]>::try_from(acc) else { unreachable!("an accumulator has its lanes") };
     macro_rules! each {
         ($fold:expr) => {{
@@ -513,8 +353,19 @@ fn accumulate<T: Real, const L: usize>(fold: Fold, acc: &mut [T], a: Operand<'_,
     }
 }
 
+/// Adds the products of `n` samples to an accumulator's lanes.
 #[inline(always)]
-fn accumulate_product<T: Real, const L: usize>(acc: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>, n: usize) {
+pub fn accumulate_product<T: Real>(acc: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>, n: usize) {
+    match acc.len() {
+        8 => product_lanes::<T, 8>(acc, a, b, n),
+        16 => product_lanes::<T, 16>(acc, a, b, n),
+        32 => product_lanes::<T, 32>(acc, a, b, n),
+        _ => product_lanes::<T, 64>(acc, a, b, n),
+    }
+}
+
+#[inline(always)]
+fn product_lanes<T: Real, const L: usize>(acc: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>, n: usize) {
     let Ok(acc) = <&mut [T; L]>::try_from(acc) else { unreachable!("an accumulator has its lanes") };
     let mut held = *acc;
     let (a, b) = if let (One(_), Lanes(_)) = (a, b) { (b, a) } else { (a, b) };

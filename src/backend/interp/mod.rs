@@ -1,6 +1,7 @@
 //! The portable tile interpreter. A kernel becomes a list of operations over tiles of samples that stay in the L1 cache; each operation is
 //! a plain loop that the Rust compiler vectorises for several CPU levels, one of which is chosen at run time.
 
+mod exec;
 mod level;
 mod loops;
 mod tile;
@@ -47,7 +48,7 @@ impl<T: Real> Executable<T> for Interp<T> {
         for (fold, held) in self.program.folds.iter().zip(scratch.lanes.chunks_exact_mut(lanes)) {
             held.fill(T::from_f64(fold.identity()));
         }
-        self.level.run(&self.program, leaf, scratch);
+        exec::run(self.level, &self.program, leaf, scratch);
         for ((fold, held), sum) in self.program.folds.iter().zip(scratch.lanes.chunks_exact(lanes)).zip(sums) {
             // The common folds get a loop of their own length.
             *sum = match (*fold, lanes) {
