@@ -101,6 +101,22 @@ impl Graph {
         }
     }
 
+    /// The named results of a graph that was parsed or finished, as expressions to go on from.
+    ///
+    /// ```
+    /// use tapeless::{Graph, graph::text};
+    /// # fn main() -> tapeless::Result<()> {
+    /// let g = Graph::from_dag(text::parse("data x [samples]\n%0 = data x\n%1 = square %0\noutput s %1")?);
+    /// let (_, s) = &g.outputs()[0];
+    /// let program = s.mean().compile()?;
+    /// assert_eq!(program.bind([("x", &[3.0, 1.0])])?.value(&program.zeros())?, 5.0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn outputs(&self) -> Vec<(String, Expr<'_>)> {
+        self.dag.borrow().outputs().iter().map(|(name, id)| (name.clone(), self.expr(*id))).collect()
+    }
+
     /// The graph as built so far.
     pub fn dag(&self) -> Ref<'_, Dag> {
         self.dag.borrow()

@@ -1,10 +1,100 @@
-//! tapeless
+//! Value and exact gradient of a formula over millions of samples.
+//!
+//! A likelihood or a loss is written once, as an expression. The library differentiates it before any number is seen, simplifies value and
+//! gradient together, and compiles both into one fused loop over the samples: no tape, no cache as long as the data, the same bits on any
+//! number of threads.
+//!
+//! # A first fit
+//!
+//! ```
+//! use tapeless::{dist::normal, prelude::*};
+//!
+//! # fn main() -> tapeless::Result<()> {
+//! # let samples: Vec<f64> = (0..1000).map(|i| 3.0 + 2.0 * ((i as f64 + 0.5) / 1000.0 * 2.0 - 1.0)).collect();
+//! let g = Graph::new();
+//! let x = g.data("x");                                  // one number per sample
+//! let loc = g.param("loc");                             // one number
+//! let scale = g.param("raw_scale").softplus();
+//! let loss = -normal(loc, scale).log_prob(x).sum();     // summed over the samples
+//!
+//! let program = loss.compile()?;                        // graph, gradient, kernels
+//! let data = program.bind([("x", &samples)])?;          // borrows the columns, checks them once
+//! let mut theta = program.params([("loc", -10.0), ("raw_scale", 2.0)])?;
+//!
+//! let mut adam = Adam::new(0.05);
+//! for _ in 0..2000 {
+//!     let (_loss, grad) = data.value_and_grad(&theta)?;
+//!     adam.step(&mut theta, &grad)?;
+//! }
+//! assert!((theta.scalar("loc")? - 3.0).abs() < 1e-3);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The tour
+//!
+//! **Expressions.** [`Graph`] makes data columns, parameters and constants; [`Expr`] is `Copy`, so formulas read like formulas. Operators take
+//! numbers on either side; every operation of the table in [`op`] is a method; shapes broadcast as in NumPy, with the samples axis on its own
+//! ([`Shape`]). A mistake inside an operator is kept with your file and line, and `compile()` returns all of them at once:
+//!
+//! ```
+//! use tapeless::prelude::*;
+//! let g = Graph::new();
+//! let (v, w) = (g.param_with("v", &[2]), g.param_with("w", &[3]));
+//! let message = (v + w).sum().compile().unwrap_err().to_string();
+//! assert!(message.contains("add: shapes [2] and [3] do not fit (at "), "{message}");
+//! ```
+//!
+//! **Programs.** `loss.compile()` gives a [`Program`] in `f64` with the gradient by every parameter; [`Options`] choose `f32`, a subset of the
+//! parameters, a backend. A [`Function`] computes expressions of any shape, per-sample ones included. Both are owned, `Send + Sync`, and know
+//! nothing of data.
+//!
+//! **Data.** `program.bind(..)` borrows slices, vectors and `nalgebra` matrices (samples as rows), checks names and lengths once, and computes
+//! what depends on data alone. Work runs on rayon's current pool: `pool.install(|| ..)` decides the threads, and the bits don't depend on them.
+//!
+//! **Calls.** [`Bound::value_and_grad`], [`Bound::value`] (which runs no gradient code), and [`Bound::value_and_grad_into`], which allocates nothing.
+//!
+//! **Gradients as expressions.** [`Expr::gradient`] gives the gradient by parameters or data as expressions of the same graph, to be combined,
+//! compiled, or differentiated again:
+//!
+//! ```
+//! use tapeless::prelude::*;
+//! # fn main() -> tapeless::Result<()> {
+//! let g = Graph::new();
+//! let (x, w) = (g.data("x"), g.param("w"));
+//! let loss = (w * x).exp().sum();
+//! let slope = loss.gradient(&[w])?[0];
+//! let curvature = slope.gradient(&[w])?[0].compile_function()?;
+//! let second = curvature.bind([("x", &[1.0, 2.0])])?.eval(&curvature.params([("w", 0.0)])?)?;
+//! assert_eq!(second[0].numbers, [5.0]);                 // sum of x^2 exp(0)
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Checking.** [`check::gradient`] holds every component against a refined central difference and names the operation at fault.
+//!
+//! **Fitting.** [`fit`] has SGD, Adam and AdamW behind a trait that anyone can implement, and a training loop that stops at the first number
+//! that isn't finite and says which operation made it, at which sample, from what.
+//!
+//! **Reading what was made.** [`Program::formula`], [`Program::gradient_source`], [`Program::schedule`], [`Program::kernels`],
+//! [`Program::graph_text`] (which [`graph::text::parse`] reads back) and [`Program::graph_dot`] show every stage.
+//!
+//! # How it works
+//!
+//! The modules are floors of one house; data walks forward, imports point down: [`error`], [`shape`], [`op`], [`real`] - [`graph`] - [`expr`],
+//! [`dist`], [`loss`] - [`diff`], [`simplify`] - [`schedule`] - [`kernel`] - [`backend`] - [`runtime`] - [`pipeline`] - [`fit`], [`check`].
+//! `docs/architecture.md` follows one expression through all of them; `docs/numerics.md` says how accurate the answers are and why.
+
 pub mod backend;
+pub mod check;
 pub mod diff;
+pub mod dist;
 pub mod error;
 pub mod expr;
+pub mod fit;
 pub mod graph;
 pub mod kernel;
+pub mod loss;
 pub mod op;
 pub mod pipeline;
 pub mod real;
@@ -12,8 +102,24 @@ pub mod runtime;
 pub mod schedule;
 pub mod shape;
 pub mod simplify;
-pub use error::{Error, Result};
-pub use runtime::program::Array;
+
+pub use error::{Error, Mistake, NonFinite, Place, Result};
+pub use expr::{Expr, Graph, Operand};
+pub use fit::{Adam, AdamW, History, Outcome, Progress, Sgd, State, Stepper, Stop, Training};
+pub use pipeline::{Options, compile, compile_function};
+pub use real::Real;
+pub use runtime::columns::Columns;
+pub use runtime::params::{Grad, Layout, Numbers, Params};
+pub use runtime::program::{Array, Bound, BoundFunction, Function, Program};
 pub use shape::Shape;
-/// What most programs need.
-pub mod prelude { pub use crate::expr::{Graph, Expr}; pub use crate::pipeline::Options; pub use crate::runtime::program::{Program, Bound, Function}; }
+
+/// What most programs need: `use tapeless::prelude::*;`
+pub mod prelude {
+    pub use crate::backend::Backend;
+    pub use crate::expr::{Expr, Graph};
+    pub use crate::fit::{Adam, AdamW, Sgd, Stepper, Training};
+    pub use crate::pipeline::Options;
+    pub use crate::runtime::params::{Grad, Params};
+    pub use crate::runtime::program::{Bound, Function, Program};
+    pub use crate::shape::Shape;
+}

@@ -91,16 +91,20 @@ impl Options {
 /// As [`Options::compile`].
 pub fn compile<T: Real>(loss: Expr<'_>, options: &Options) -> Result<Program<T>> {
     let backend = options.backend.resolve()?;
-    if !loss.is_poisoned() && loss.shape() != Shape::default() {
+    // Asking for this is the mistake, not the expression: it is reported, and the graph stays as it is.
+    let not_scalar = (!loss.is_poisoned() && loss.shape() != Shape::default()).then(|| {
         let place = loss.graph().dag().node(loss.id()).place;
-        loss.graph().mistake(Mistake::NotScalar { what: "the loss".into(), shape: loss.shape(), place });
-    }
-    let primal = finished(&[("loss", loss)])?;
+        Mistake::NotScalar { what: "the loss".into(), shape: loss.shape(), place }
+    });
+    let primal = finished(&[("loss", loss)], not_scalar)?;
     let wrt: Vec<usize> = match &options.wrt {
         None => (0..primal.params().len()).collect(),
         Some(names) => {
             let layout = Layout::new(primal.params());
             let find = |name: &String| primal.params().iter().position(|p| p.name == *name).ok_or_else(|| layout.unknown(name));
+            if let Some((_, name)) = names.iter().enumerate().find(|(k, name)| names[..*k].contains(name)) {
+                return Err(Error::RepeatedParam { name: name.clone() });
+            }
             names.iter().map(find).collect::<Result<_>>()?
         }
     };
@@ -122,23 +126,24 @@ pub fn compile<T: Real>(loss: Expr<'_>, options: &Options) -> Result<Program<T>>
 /// Every mistake made while writing the expressions, an unusable backend.
 pub fn compile_function<T: Real>(results: &[(&str, Expr<'_>)], options: &Options) -> Result<Function<T>> {
     let backend = options.backend.resolve()?;
-    let primal = finished(results)?;
+    let primal = finished(results, None)?;
     let (graph, statistics) = simplified(&primal, options);
     let value = Plan::new(graph, backend);
     let compiled = assemble(primal.clone(), primal, Vec::new(), statistics, value, None, Arc::default());
     Ok(Function { compiled: Arc::new(compiled) })
 }
 
-/// The graph of these results, if no mistake was made.
-fn finished(results: &[(&str, Expr<'_>)]) -> Result<Dag> {
+/// The graph of these results, if no mistake was made, be it in the graph or in what is asked of it.
+fn finished(results: &[(&str, Expr<'_>)], asked: Option<Mistake>) -> Result<Dag> {
     let Some((_, first)) = results.first() else { return Ok(Dag::new()) };
     let graph = first.graph();
+    let mut mistakes = graph.mistakes();
+    mistakes.extend(asked);
     for (name, e) in results {
         if !std::ptr::eq(e.graph(), graph) {
-            graph.mistake(Mistake::ForeignExpression { op: format!("result `{name}`"), place: None });
+            mistakes.push(Mistake::ForeignExpression { op: format!("result `{name}`"), place: None });
         }
     }
-    let mistakes = graph.mistakes();
     if !mistakes.is_empty() {
         return Err(Error::Expression(mistakes));
     }
@@ -245,13 +250,13 @@ impl<'g> Expr<'g> {
     pub fn gradient(self, wrt: &[Expr<'g>]) -> Result<Vec<Expr<'g>>> {
         let graph = self.graph();
         let place = Some(Place::caller());
+        let mut mistakes = graph.mistakes();
         if !self.is_poisoned() && self.shape() != Shape::default() {
-            graph.mistake(Mistake::NotScalar { what: "what is differentiated".into(), shape: self.shape(), place });
+            mistakes.push(Mistake::NotScalar { what: "what is differentiated".into(), shape: self.shape(), place });
         }
         if wrt.iter().any(|e| !std::ptr::eq(e.graph(), graph)) {
-            graph.mistake(Mistake::ForeignExpression { op: "gradient".into(), place });
+            mistakes.push(Mistake::ForeignExpression { op: "gradient".into(), place });
         }
-        let mistakes = graph.mistakes();
         if !mistakes.is_empty() {
             return Err(Error::Expression(mistakes));
         }

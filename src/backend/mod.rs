@@ -34,10 +34,11 @@ impl Backend {
         if self != Backend::Auto {
             return Ok(self);
         }
-        match std::env::var(VARIABLE) {
-            Err(_) => Ok(Backend::Interp),
-            Ok(name) if name.is_empty() || name == "interp" => Ok(Backend::Interp),
-            Ok(name) => Err(Error::Backend { asked: name, available: Self::NAMES.map(String::from).to_vec() }),
+        // A name that is no Unicode is no backend either.
+        match std::env::var_os(VARIABLE).map(|name| name.to_string_lossy().into_owned()) {
+            None => Ok(Backend::Interp),
+            Some(name) if name.is_empty() || name == "interp" => Ok(Backend::Interp),
+            Some(name) => Err(Error::Backend { asked: name, available: Self::NAMES.map(String::from).to_vec() }),
         }
     }
 }

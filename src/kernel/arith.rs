@@ -27,9 +27,13 @@ pub trait Arith {
 
     /// A constant, rounded to the number type.
     fn lit(&mut self, c: f64) -> Self::F;
+    /// Sum.
     fn add(&mut self, a: Self::F, b: Self::F) -> Self::F;
+    /// Difference.
     fn sub(&mut self, a: Self::F, b: Self::F) -> Self::F;
+    /// Product.
     fn mul(&mut self, a: Self::F, b: Self::F) -> Self::F;
+    /// Quotient.
     fn div(&mut self, a: Self::F, b: Self::F) -> Self::F;
     /// `a * b + c`, rounded once.
     fn fma(&mut self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
@@ -37,6 +41,7 @@ pub trait Arith {
     fn neg(&mut self, a: Self::F) -> Self::F;
     /// The sign bit cleared.
     fn abs(&mut self, a: Self::F) -> Self::F;
+    /// Square root, correctly rounded.
     fn sqrt(&mut self, a: Self::F) -> Self::F;
     /// Towards minus infinity.
     fn floor(&mut self, a: Self::F) -> Self::F;
@@ -47,13 +52,19 @@ pub trait Arith {
     /// `if a > b { a } else { b }`: `b` when either is NaN or both are zero.
     fn max(&mut self, a: Self::F, b: Self::F) -> Self::F;
 
+    /// `a < b`
     fn lt(&mut self, a: Self::F, b: Self::F) -> Self::M;
+    /// `a <= b`
     fn le(&mut self, a: Self::F, b: Self::F) -> Self::M;
+    /// `a == b`
     fn eq(&mut self, a: Self::F, b: Self::F) -> Self::M;
     /// True when either is NaN.
     fn ne(&mut self, a: Self::F, b: Self::F) -> Self::M;
+    /// Both masks.
     fn both(&mut self, a: Self::M, b: Self::M) -> Self::M;
+    /// Either mask.
     fn either(&mut self, a: Self::M, b: Self::M) -> Self::M;
+    /// The mask turned round.
     fn not(&mut self, a: Self::M) -> Self::M;
     /// `if m { a } else { b }`; both are computed.
     fn select(&mut self, m: Self::M, a: Self::F, b: Self::F) -> Self::F;
@@ -64,10 +75,15 @@ pub trait Arith {
     fn real(&mut self, a: Self::I) -> Self::F;
     /// An integer constant, truncated to the width.
     fn int(&mut self, c: i64) -> Self::I;
+    /// Wrapping sum.
     fn iadd(&mut self, a: Self::I, b: Self::I) -> Self::I;
+    /// Wrapping difference.
     fn isub(&mut self, a: Self::I, b: Self::I) -> Self::I;
+    /// Bitwise and.
     fn iand(&mut self, a: Self::I, b: Self::I) -> Self::I;
+    /// Bitwise or.
     fn ior(&mut self, a: Self::I, b: Self::I) -> Self::I;
+    /// Bitwise exclusive or.
     fn ixor(&mut self, a: Self::I, b: Self::I) -> Self::I;
     /// Shift left by a constant.
     fn shl(&mut self, a: Self::I, n: u32) -> Self::I;

@@ -67,6 +67,9 @@ impl Layout {
 
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.entries.is_empty() {
+            return f.write_str("no parameters");
+        }
         for (k, (name, shape, _)) in self.entries.iter().enumerate() {
             write!(f, "{}{name} {shape}", if k == 0 { "" } else { ", " })?;
         }

@@ -26,8 +26,21 @@ pub struct CompiledPass<T> {
     pub writes_outputs: bool,
 }
 
+/// What a pass runs over: a range of whole columns, and the call stage's values.
+#[derive(Clone, Copy)]
+pub struct Samples<'a, T> {
+    /// In the order of the pass's columns.
+    pub columns: &'a [&'a [T]],
+    /// In the order of its uniforms.
+    pub uniforms: &'a [T],
+    /// The first sample.
+    pub start: usize,
+    /// How many.
+    pub len: usize,
+}
+
 /// One thread's working memory.
-struct Worker<T> {
+pub struct Worker<T> {
     scratch: Scratch<T>,
     sums: Vec<f64>,
     tree: Tree,
@@ -36,14 +49,14 @@ struct Worker<T> {
 /// Workers of one pass over one binding, handed out without a lock.
 pub struct Workers<T> {
     idle: ArrayQueue<Box<Worker<T>>>,
-    /// Leaves of the whole binding.
-    leaves: usize,
+    /// Of the whole binding.
+    samples: usize,
 }
 
 impl<T: Real> Workers<T> {
     /// For passes over this many samples.
     pub fn new(samples: usize) -> Self {
-        Workers { idle: ArrayQueue::new(256), leaves: samples.div_ceil(LEAF) }
+        Workers { idle: ArrayQueue::new(256), samples }
     }
 }
 
@@ -61,25 +74,37 @@ impl<T: Real> CompiledPass<T> {
         self.executable.describe()
     }
 
-    fn worker(&self, workers: &Workers<T>) -> Box<Worker<T>> {
-        workers.idle.pop().unwrap_or_else(|| {
-            Box::new(Worker {
-                scratch: self.executable.scratch(),
-                sums: vec![0.0; self.folds.len()],
-                tree: Tree::new(self.folds.clone(), workers.leaves),
-            })
-        })
+    /// Working memory for one thread, made anew.
+    pub fn new_worker(&self, samples: usize) -> Worker<T> {
+        Worker {
+            scratch: self.executable.scratch(),
+            sums: vec![0.0; self.folds.len()],
+            tree: Tree::new(self.folds.clone(), samples.div_ceil(LEAF)),
+        }
     }
 
-    /// Runs over `samples` samples. `totals` receives each accumulator's result; `partials` is room for [`Self::room`] numbers.
-    pub fn run(&self, columns: &[&[T]], samples: usize, uniforms: &[T], workers: &Workers<T>, partials: &mut [f64], totals: &mut [f64], outputs: &mut [Vec<T>]) {
+    fn idle_worker(&self, workers: &Workers<T>) -> Box<Worker<T>> {
+        workers.idle.pop().unwrap_or_else(|| Box::new(self.new_worker(workers.samples)))
+    }
+
+    /// Runs over `samples` samples with the caller's worker, and others where threads pay. `totals` receives each accumulator's result;
+    /// `partials` is room for [`Self::room`] numbers.
+    pub fn run(&self, data: Samples<'_, T>, own: &mut Worker<T>, workers: &Workers<T>, partials: &mut [f64], totals: &mut [f64], outputs: &mut [Vec<T>]) {
+        let samples = data.len;
         let chunk = chunk_samples(samples);
         let parallel = samples > chunk && samples.saturating_mul(self.cost) >= PARALLEL_WORK && rayon::current_num_threads() > 1;
         let mut slices: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
         if !parallel {
-            self.run_chunk(columns, 0, samples, uniforms, workers, totals, &mut slices);
+            self.run_chunk(data, own, totals, &mut slices);
             return;
         }
+        let part = |c: usize| Samples { start: c * chunk, len: chunk.min(samples - c * chunk), ..data };
+        // A full queue of idle workers only means that this one is made anew another time.
+        let run = |c: usize, row: &mut [f64], slices: &mut [&mut [T]]| {
+            let mut worker = self.idle_worker(workers);
+            self.run_chunk(part(c), &mut worker, row, slices);
+            let _ = workers.idle.push(worker);
+        };
         let width = self.folds.len();
         let chunks = samples.div_ceil(chunk);
         if width == 0 || !slices.is_empty() {
@@ -91,41 +116,33 @@ impl<T: Real> CompiledPass<T> {
                 }
             }
             let mut rows: Vec<&mut [f64]> = if width == 0 { (0..chunks).map(|_| Default::default()).collect() } else { partials.chunks_mut(width).take(chunks).collect() };
-            rows.par_iter_mut().zip(parts.par_iter_mut()).enumerate().for_each(|(c, (row, part))| {
-                self.run_chunk(columns, c * chunk, chunk.min(samples - c * chunk), uniforms, workers, row, part);
-            });
+            rows.par_iter_mut().zip(parts.par_iter_mut()).enumerate().for_each(|(c, (row, part))| run(c, row, part));
         } else {
-            partials.par_chunks_mut(width).take(chunks).enumerate().for_each(|(c, row)| {
-                self.run_chunk(columns, c * chunk, chunk.min(samples - c * chunk), uniforms, workers, row, &mut []);
-            });
+            partials.par_chunks_mut(width).take(chunks).enumerate().for_each(|(c, row)| run(c, row, &mut []));
         }
         if width > 0 {
-            let mut worker = self.worker(workers);
-            combine_chunks(&mut worker.tree, &mut partials[..chunks * width], totals);
-            let _ = workers.idle.push(worker);
+            combine_chunks(&mut own.tree, &mut partials[..chunks * width], totals);
         }
     }
 
     /// One chunk's partial result: its leaves, combined.
-    fn run_chunk(&self, columns: &[&[T]], start: usize, len: usize, uniforms: &[T], workers: &Workers<T>, out: &mut [f64], outputs: &mut [&mut [T]]) {
-        let mut worker = self.worker(workers);
-        let Worker { scratch, sums, tree } = &mut *worker;
+    fn run_chunk(&self, data: Samples<'_, T>, worker: &mut Worker<T>, out: &mut [f64], outputs: &mut [&mut [T]]) {
+        let Worker { scratch, sums, tree } = worker;
+        let Samples { columns, uniforms, start, len } = data;
+        if len <= LEAF && len > 0 {
+            self.executable.run(&mut Leaf { columns, start, len, uniforms, outputs }, scratch, out);
+            return;
+        }
         tree.clear();
         let mut done = 0;
         while done < len {
             let n = LEAF.min(len - done);
-            if outputs.is_empty() {
-                self.executable.run(&mut Leaf { columns, start: start + done, len: n, uniforms, outputs: &mut [] }, scratch, sums);
-            } else {
-                let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(|o| &mut o[done..done + n]).collect();
-                self.executable.run(&mut Leaf { columns, start: start + done, len: n, uniforms, outputs: &mut parts }, scratch, sums);
-            }
+            let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(|o| &mut o[done..done + n]).collect();
+            self.executable.run(&mut Leaf { columns, start: start + done, len: n, uniforms, outputs: &mut parts }, scratch, sums);
             tree.push(sums);
             done += n;
         }
         tree.finish(out);
-        // A full queue only means that this worker is made anew another time.
-        let _ = workers.idle.push(worker);
     }
 
     /// Numbers that `run` needs for partial results.

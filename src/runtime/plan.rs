@@ -1,7 +1,7 @@
 //! A compiled plan: slots for everything without samples, programs for the stages, kernels for the passes.
 
 use super::columns::Table;
-use super::pass::{CompiledPass, Workers};
+use super::pass::{CompiledPass, Samples, Worker, Workers};
 use crate::backend::Backend;
 use crate::graph::{Dag, NodeId, Op};
 use crate::kernel::pass::lower_pass;
@@ -175,20 +175,22 @@ struct Workspace<T> {
     uniforms: Vec<T>,
     partials: Vec<f64>,
     totals: Vec<f64>,
+    /// For each stage its pass's working memory on this thread.
+    workers: Vec<Option<Worker<T>>>,
 }
 
 impl<'d, T: Real> BoundPlan<'d, T> {
     /// Runs the bind moment.
     pub fn new(plan: &Plan<T>, table: &Table<'d, T>) -> Self {
-        let mut workspace = Workspace { slots: plan.image.clone(), uniforms: Vec::new(), partials: Vec::new(), totals: Vec::new() };
+        let mut workspace = Workspace::new(plan.image.clone(), &plan.bind, table.samples);
         if let Some(slot) = plan.count {
             workspace.slots[slot] = table.samples as f64;
         }
         let columns = |pass: &CompiledPass<T>| pass.kernels.columns.iter().map(|(input, e)| table.inputs[*input as usize][*e as usize]).collect::<Vec<_>>();
-        for stage in &plan.bind {
+        for (k, stage) in plan.bind.iter().enumerate() {
             stage.uniforms.run(&mut workspace.slots);
             if let Some(pass) = &stage.pass {
-                run_pass(pass, &columns(pass), table.samples, &Workers::new(table.samples), &mut workspace, &mut []);
+                workspace.run_pass(k, pass, &columns(pass), table.samples, &Workers::new(table.samples), &mut []);
             }
         }
         let passes = plan.call.iter().map(|s| s.pass.as_ref().map(|p| (columns(p), Workers::new(table.samples)))).collect();
@@ -198,17 +200,17 @@ impl<'d, T: Real> BoundPlan<'d, T> {
     /// Evaluates at a point; `read` gets the slots when all is done, `outputs` receives per-sample results.
     pub fn evaluate<R>(&self, plan: &Plan<T>, theta: &[T], outputs: &mut [Vec<T>], read: impl FnOnce(&[f64]) -> R) -> R {
         let mut workspace = self.workspaces.pop().unwrap_or_else(|| {
-            Box::new(Workspace { slots: self.slots.clone(), uniforms: Vec::new(), partials: Vec::new(), totals: Vec::new() })
+            Box::new(Workspace::new(self.slots.clone(), &plan.call, self.samples))
         });
         for (slot, x) in workspace.slots[..plan.params].iter_mut().zip(theta) {
             *slot = x.to_f64();
         }
-        for (stage, resolved) in plan.call.iter().zip(&self.passes) {
+        for (k, (stage, resolved)) in plan.call.iter().zip(&self.passes).enumerate() {
             stage.uniforms.run(&mut workspace.slots);
             if let (Some(pass), Some((columns, workers))) = (&stage.pass, resolved) {
                 // Only the pass that writes per-sample results sees their columns.
                 let outputs: &mut [Vec<T>] = if pass.writes_outputs { &mut *outputs } else { &mut [] };
-                run_pass(pass, columns, self.samples, workers, &mut workspace, outputs);
+                workspace.run_pass(k, pass, columns, self.samples, workers, outputs);
             }
         }
         let result = read(&workspace.slots);
@@ -223,14 +225,23 @@ impl<'d, T: Real> BoundPlan<'d, T> {
     }
 }
 
-fn run_pass<T: Real>(pass: &CompiledPass<T>, columns: &[&[T]], samples: usize, workers: &Workers<T>, workspace: &mut Workspace<T>, outputs: &mut [Vec<T>]) {
-    let Workspace { slots, uniforms, partials, totals } = workspace;
-    uniforms.clear();
-    uniforms.extend(pass.kernels.uniforms.iter().map(|slot| T::from_f64(slots[*slot as usize])));
-    partials.resize(pass.room(samples), 0.0);
-    totals.resize(pass.kernels.accumulators.len(), 0.0);
-    pass.run(columns, samples, uniforms, workers, partials, totals, outputs);
-    for ((_, slot), total) in pass.kernels.accumulators.iter().zip(totals) {
-        slots[*slot as usize] = *total;
+impl<T: Real> Workspace<T> {
+    fn new(slots: Vec<f64>, stages: &[CompiledStage<T>], samples: usize) -> Self {
+        let workers = stages.iter().map(|s| s.pass.as_ref().map(|p| p.new_worker(samples))).collect();
+        Workspace { slots, uniforms: Vec::new(), partials: Vec::new(), totals: Vec::new(), workers }
+    }
+
+    /// Runs the pass of stage `k` and puts its results into the slots.
+    fn run_pass(&mut self, k: usize, pass: &CompiledPass<T>, columns: &[&[T]], len: usize, workers: &Workers<T>, outputs: &mut [Vec<T>]) {
+        let Workspace { slots, uniforms, partials, totals, workers: own } = self;
+        let Some(own) = &mut own[k] else { unreachable!("a stage with a pass has a worker") };
+        uniforms.clear();
+        uniforms.extend(pass.kernels.uniforms.iter().map(|slot| T::from_f64(slots[*slot as usize])));
+        partials.resize(pass.room(len), 0.0);
+        totals.resize(pass.kernels.accumulators.len(), 0.0);
+        pass.run(Samples { columns, uniforms, start: 0, len }, own, workers, partials, totals, outputs);
+        for ((_, slot), total) in pass.kernels.accumulators.iter().zip(totals) {
+            slots[*slot as usize] = *total;
+        }
     }
 }

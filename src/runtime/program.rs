@@ -210,7 +210,7 @@ impl<'d, T: Real> Bound<'d, T> {
     pub fn value(&self, theta: &Params<T>) -> Result<T> {
         self.compiled.check_theta(theta)?;
         let plan = &self.compiled.value;
-        let bound = self.value.get_or_init(|| BoundPlan::new(plan, &self.table));
+        let bound = bound_plan(&self.value, plan, &self.table);
         Ok(bound.evaluate(plan, theta.values(), &mut [], |slots| scalar(plan, slots)))
     }
 
@@ -237,7 +237,7 @@ impl<'d, T: Real> Bound<'d, T> {
         let Some(plan) = &self.compiled.gradient else {
             return Err(Error::Setting { name: "gradient".into(), message: "the program was compiled for its value alone".into() });
         };
-        let bound = self.gradient.get_or_init(|| BoundPlan::new(plan, &self.table));
+        let bound = bound_plan(&self.gradient, plan, &self.table);
         Ok(bound.evaluate(plan, theta.values(), &mut [], |slots| {
             let mut at = grad.values_mut().iter_mut();
             for output in &plan.outputs[1..] {
@@ -268,6 +268,18 @@ impl<'d, T: Real> Bound<'d, T> {
         let n = samples.min(self.table.samples);
         let column = |slices: &Vec<&[T]>| slices.iter().flat_map(|s| s[..n].iter().map(|x| x.to_f64())).collect();
         Inputs { samples: n, data: self.table.inputs.iter().map(column).collect(), params: split(theta) }
+    }
+}
+
+/// The bound plan, made on first use. It is made outside of the cell: binding may run on rayon, whose threads may meanwhile take up another
+/// call of the same program, which must not wait for this one. Two threads may so make it twice; one is dropped.
+fn bound_plan<'c, 'd, T: Real>(cell: &'c OnceLock<BoundPlan<'d, T>>, plan: &Plan<T>, table: &Table<'d, T>) -> &'c BoundPlan<'d, T> {
+    match cell.get() {
+        Some(bound) => bound,
+        None => {
+            let made = BoundPlan::new(plan, table);
+            cell.get_or_init(|| made)
+        }
     }
 }
 

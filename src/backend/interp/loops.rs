@@ -324,6 +324,13 @@ fn accumulate_lanes<T: Real, const L: usize>(fold: Fold, acc: &mut [T], a: Opera
     let Ok(acc) = <&mut [T; L]>::try_from(acc) else { unreachable!("an accumulator has its lanes") };
     macro_rules! each {
         ($fold:expr) => {{
+            // Fewer samples than lanes: no need to carry the lanes through registers.
+            if let (Lanes(a), true) = (a, n < L) {
+                for (h, x) in acc.iter_mut().zip(a) {
+                    *h = $fold.combine(*h, *x);
+                }
+                return;
+            }
             let mut held = *acc;
             match a {
                 Lanes(a) => {
@@ -367,6 +374,12 @@ pub fn accumulate_product<T: Real>(acc: &mut [T], a: Operand<'_, T>, b: Operand<
 #[inline(always)]
 fn product_lanes<T: Real, const L: usize>(acc: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>, n: usize) {
     let Ok(acc) = <&mut [T; L]>::try_from(acc) else { unreachable!("an accumulator has its lanes") };
+    if let (Lanes(a), Lanes(b), true) = (a, b, n < L) {
+        for ((h, x), y) in acc.iter_mut().zip(a).zip(b) {
+            *h = x.fma(*y, *h);
+        }
+        return;
+    }
     let mut held = *acc;
     let (a, b) = if let (One(_), Lanes(_)) = (a, b) { (b, a) } else { (a, b) };
     match (a, b) {

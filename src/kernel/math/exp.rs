@@ -1,9 +1,9 @@
 //! The exponential and the functions made of it: `exp`, `exp_m1`, `sigmoid`, `softplus`, `tanh`.
 //!
-//! All start from `x = n ln 2 + r` with `|r| <= ln 2 / 2` (Cody and Waite, Software Manual for the Elementary Functions,
-//! 1980) and `e^r = 1 + r + r^2 q(r)`. `ln 2` is split as its nearest number and the rest: the fma `x - n * nearest` is exact,
-//! because it is a multiple of the last place of either and smaller than 1/2, so a reduced argument is wrong
-//! only by the rounding of `n * rest`, and that can be carried along.
+//! All start from `x = n ln 2 + r` with `|r| <= ln 2 / 2` (Cody and Waite, Software Manual for the Elementary
+//! Functions, 1980) and `e^r = 1 + r + r^2 q(r)`. `ln 2` is split as its nearest number and the rest: the fma
+//! `x - n * nearest` is exact, because it is a multiple of the last place of either and smaller than 1/2, so a reduced
+//! argument is wrong only by the rounding of `n * rest`, and that can be carried along.
 
 use super::super::arith::Arith;
 use super::log::ln_of_one_to_two;
@@ -25,13 +25,14 @@ const EXP64: [f64; 10] = [
     2.5005608920296612e-08,
 ];
 
-/// `tools/minimax.py EXP32`: relative error of `e^r` 2^-28.2.
-const EXP32: [f64; 5] = [
-    0.4999999403953552,
-    0.1666652113199234,
-    0.041668277233839035,
-    0.00836869515478611,
-    0.0013820008607581258,
+/// `tools/minimax.py EXP32`: relative error of `e^r` 2^-33.2.
+const EXP32: [f64; 6] = [
+    0.5,
+    0.1666666567325592,
+    0.041666463017463684,
+    0.008333571255207062,
+    0.0013935096794739366,
+    0.00019739574054256082,
 ];
 
 /// `tools/minimax.py EXPM1_64`: relative error of `e^r - 1` 2^-61.6.
@@ -50,14 +51,8 @@ const EXPM1_64: [f64; 11] = [
 ];
 
 /// `tools/minimax.py EXPM1_32`: relative error of `e^r - 1` 2^-31.1.
-const EXPM1_32: [f64; 6] = [
-    0.5,
-    0.1666666567325592,
-    0.04166649281978607,
-    0.008333544246852398,
-    0.0013932340079918504,
-    0.0001976343774003908,
-];
+const EXPM1_32: [f64; 6] =
+    [0.5, 0.1666666567325592, 0.04166649281978607, 0.008333544246852398, 0.0013932340079918504, 0.0001976343774003908];
 
 /// `x` cut to `[low, high]`; NaN stays.
 #[inline(always)]
@@ -68,17 +63,21 @@ fn clamp<A: Arith>(a: &mut A, x: A::F, low: f64, high: f64) -> A::F {
     a.min(high, x)
 }
 
-/// `e^r - 1 - r + rest` for `|r|` up to half of `ln 2`: `r^2 q(r) + rest`.
+/// `r^2 q(r) + rest`, so `e^r - 1 - r + rest`, for `|r|` up to half of `ln 2`.
+///
+/// The first coefficient is added last: `r^2/2` is most of this, so its rounding errors are to be few.
 #[inline(always)]
-fn exp_tail<A: Arith>(a: &mut A, r: A::F, rest: A::F) -> A::F {
+fn exp_tail<A: Arith>(a: &mut A, r: A::F, rest: A::F, q: &[f64]) -> A::F {
     let r2 = a.mul(r, r);
-    let q = poly(a, r, r2, pick::<A, &[f64]>(&EXP64, &EXP32));
+    let start = a.lit(q[0]);
+    let q = poly(a, r, r2, &q[1..]);
+    let q = a.fma(r, q, start);
     a.fma(r2, q, rest)
 }
 
-/// `p * 2^n`, given `p` about 1 and the bits of `to_integer` with a bias of twice the exponent's: by two factors of about
-/// `2^(n/2)`, which are normal for every `n` that gives a subnormal, a normal or an infinite result, so that only the
-/// second product rounds.
+/// `p * 2^n`, given `p` about 1 and the bits of `to_integer` with a bias of twice the exponent's: by two factors of
+/// about `2^(n/2)`, which are normal for every `n` that gives a subnormal, a normal or an infinite result, so that only
+/// the second product rounds.
 #[inline(always)]
 fn scale<A: Arith>(a: &mut A, p: A::F, biased: A::I) -> A::F {
     let half = a.shr(biased, 1);
@@ -116,7 +115,7 @@ pub fn exp<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let rest = a.mul(n, minus_rest);
     let r = a.add(head, rest);
     // In 1 + (head + (rest + r^2 q)) only the last two sums round to note, by 1/2 and 1/4 ulp.
-    let tail = exp_tail(a, r, rest);
+    let tail = exp_tail(a, r, rest, pick::<A, &[f64]>(&EXP64, &EXP32));
     let tail = a.add(head, tail);
     let one = a.lit(1.0);
     let p = a.add(one, tail);
@@ -139,16 +138,17 @@ pub(super) fn exp_pair<A: Arith>(a: &mut A, x: A::F, rest: A::F) -> A::F {
     let one = a.lit(1.0);
     let (sum, lost) = fast_two_sum(a, one, r);
     let lost = a.add(lost, rest);
-    let tail = exp_tail(a, r, lost);
+    let tail = exp_tail(a, r, lost, pick::<A, &[f64]>(&EXP64, &EXP32));
     let p = a.add(sum, tail);
     scale(a, p, biased)
 }
 
 /// `(e^x - 1) * unit` as a pair whose sum is to be rounded, for `x` within the reach of the exponent field.
 ///
-/// `2^n (1 + r + r^2 q) - 1` is summed as `(2^n - 1) + 2^n r` with the error of that sum (the first term, 0 or at least 1/2 of
-/// the larger of `2^n` and 1, is never the smaller), and the small rest after it. The first term itself rounds only where `n` is
-/// beyond the number's digits: for small `2^n` that matters to `tanh` (`unit` 1), for large to `exp_m1` (`unit` 1/2).
+/// `2^n (1 + r + r^2 q) - 1` is summed as `(2^n - 1) + 2^n r` with the error of that sum (the first term, 0 or at least
+/// 1/2 of the larger of `2^n` and 1, is never the smaller), and the small rest after it. The first term itself rounds
+/// only where `n` is beyond the number's digits: for small `2^n` that matters to `tanh` (`unit` 1), for large to
+/// `exp_m1` (`unit` 1/2).
 #[inline(always)]
 fn exp_m1_pair<A: Arith>(a: &mut A, x: A::F, unit: f64) -> (A::F, A::F) {
     let bias = pick::<A, u32>(1023, 127) - u32::from(unit < 1.0);
@@ -161,21 +161,12 @@ fn exp_m1_pair<A: Arith>(a: &mut A, x: A::F, unit: f64) -> (A::F, A::F) {
     // What rounding takes from r changes e^r - 1 - r by r times that.
     let (r, lost_r) = fast_two_sum(a, head, rest);
     let rest = a.fma(lost_r, r, rest);
-    let r2 = a.mul(r, r);
-    // The first coefficient is added last: r^2/2 is most of the rounding error where n is 1.
-    let q = pick::<A, &[f64]>(&EXPM1_64, &EXPM1_32);
-    let start = a.lit(q[0]);
-    let q = poly(a, r, r2, &q[1..]);
-    let q = a.fma(r, q, start);
-    let tail = a.fma(r2, q, rest);
+    let tail = exp_tail(a, r, rest, pick::<A, &[f64]>(&EXPM1_64, &EXPM1_32));
     let power = a.shl(biased, A::Real::MANTISSA);
     let power = a.real(power);
     let minus_unit = a.lit(-unit);
-    let (first, lost_first) = if unit < 1.0 {
-        fast_two_sum(a, power, minus_unit)
-    } else {
-        fast_two_sum(a, minus_unit, power)
-    };
+    let (first, lost_first) =
+        if unit < 1.0 { fast_two_sum(a, power, minus_unit) } else { fast_two_sum(a, minus_unit, power) };
     let second = a.mul(power, head);
     let (sum, lost) = fast_two_sum(a, first, second);
     let lost = a.add(lost, lost_first);
@@ -200,8 +191,9 @@ pub fn exp_m1<A: Arith>(a: &mut A, x: A::F) -> A::F {
 
 /// `1 / (1 + e^-x)`.
 ///
-/// With `e = e^-|x|`, which cannot overflow, it is `1 / (1 + e)` or, for negative `x`, `e / (1 + e)`. The quotient is corrected
-/// for what the sum `1 + e` and the reciprocal lost; the error of `e` counts fully only where the result is about `e`.
+/// With `e = e^-|x|`, which cannot overflow, it is `1 / (1 + e)` or, for negative `x`, `e / (1 + e)`. The quotient is
+/// corrected for what the sum `1 + e` and the reciprocal lost; the error of `e` counts fully only where the result is
+/// about `e`.
 #[inline(always)]
 pub fn sigmoid<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let size = a.abs(x);
@@ -215,8 +207,8 @@ pub fn sigmoid<A: Arith>(a: &mut A, x: A::F) -> A::F {
     quotient(a, top, zero, bottom, lost)
 }
 
-/// `(top + top_rest) / (bottom + bottom_rest)`, rounded about once: a product with the reciprocal and one correction by the
-/// remainder.
+/// `(top + top_rest) / (bottom + bottom_rest)`, rounded about once: a product with the reciprocal and one correction by
+/// the remainder.
 #[inline(always)]
 fn quotient<A: Arith>(a: &mut A, top: A::F, top_rest: A::F, bottom: A::F, bottom_rest: A::F) -> A::F {
     let one = a.lit(1.0);
@@ -241,7 +233,8 @@ pub fn softplus<A: Arith>(a: &mut A, x: A::F) -> A::F {
     a.add(positive, log)
 }
 
-/// The hyperbolic tangent, as `-m / (2 + m)` of `m = e^(-2 |x|) - 1`, both carried as pairs; the sign of `x` is put back after.
+/// The hyperbolic tangent, as `-m / (2 + m)` of `m = e^(-2 |x|) - 1`, both carried as pairs; the sign of `x` is put
+/// back after.
 #[inline(always)]
 pub fn tanh<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let size = a.abs(x);

@@ -1,14 +1,14 @@
 //! The vector-math recipes: elementary functions as straight-line programs over the primitives of [`Arith`].
 //!
 //! Each recipe is written once and fixes every operation and its order, so all its interpretations give the same bits.
-//! None branches on a value: special cases are selected at the end, and the only thing left out of lanes is
-//! the range reduction of huge arguments of `sin` and `cos` ([`slow`]). Accuracy over the whole range, subnormal arguments and
+//! None branches on a value: special cases are selected at the end, and the only thing left out of lanes is the range
+//! reduction of huge arguments of `sin` and `cos` ([`slow`]). Accuracy over the whole range, subnormal arguments and
 //! results included: 1 ulp; `tanh` 1.5, `sigmoid` and `softplus` 2 (the measured maxima are lower, see `tests.rs`).
 //!
-//! Two devices recur. A sum `s = a + b` with `|a| >= |b|` loses exactly `(a - s) + b` (Dekker's Fast2Sum), and a product
-//! `p = a * b` loses exactly `fma(a, b, -p)`; with them a value is carried as an unevaluated pair of numbers where
-//! one number is too coarse. And adding `1.5 * 2^MANTISSA` to a small number rounds it to an integer that stands in the low
-//! bits of the sum, which is how floats become integers here.
+//! Two devices recur. A sum `s = a + b` with `|a| >= |b|` loses exactly `(a - s) + b` (Dekker's Fast2Sum), and a
+//! product `p = a * b` loses exactly `fma(a, b, -p)`; with them a value is carried as an unevaluated pair of numbers
+//! where one number is too coarse. And adding `1.5 * 2^MANTISSA` to a small number rounds it to an integer that stands
+//! in the low bits of the sum, which is how floats become integers here.
 //!
 //! All coefficients are made by `tools/minimax.py`.
 
@@ -16,6 +16,8 @@ mod exp;
 mod log;
 mod pow;
 pub mod slow;
+#[cfg(test)]
+mod tests;
 mod trig;
 
 pub use exp::{exp, exp_m1, sigmoid, softplus, tanh};
@@ -81,8 +83,8 @@ fn two_product<A: Arith>(a: &mut A, x: A::F, y: A::F) -> (A::F, A::F) {
     (product, lost)
 }
 
-/// The nearest integer of `x * scale`, and an integer whose low bits (as many as an exponent field has, and the sign bit)
-/// hold that integer plus `bias`. `|x * scale|` must stay below a quarter of `2^MANTISSA`.
+/// The nearest integer of `x * scale`, and an integer whose low bits (as many as an exponent field has, and the sign
+/// bit) hold that integer plus `bias`. `|x * scale|` must stay below a quarter of `2^MANTISSA`.
 #[inline(always)]
 fn to_integer<A: Arith>(a: &mut A, x: A::F, scale: f64, bias: u32) -> (A::F, A::I) {
     // An integer constant that the number type holds exactly: its last place is 1.

@@ -1,14 +1,14 @@
 //! `pow`: a power with any exponent, with the special cases of C99 (annex F).
 //!
-//! `|x|^y = e^(y ln |x|)`. An error of `ln |x|` is multiplied by up to 745 (`f64`; 104 in `f32`), so the logarithm is computed as a pair that
-//! is right to about 2^-66 (2^-36): `ln(1 + f) = 2s + s^3 (2/3 + s^2 T(s^2))` with `s = f / (2 + f)`, where `s`, its square and cube,
-//! 2/3 and the bracket are pairs and only `T`, which counts for `s^4/5 < 2^-12` of the result, is a single number.
+//! `|x|^y = e^(y ln |x|)`. An error of `ln |x|` is multiplied by up to 745 (`f64`; 104 in `f32`), so the logarithm is
+//! computed as a pair that is right to about 2^-66 (2^-36): `ln(1 + f) = 2s + s^3 (2/3 + s^2 T(s^2))` with
+//! `s = f / (2 + f)`, where `s`, its square and cube, 2/3 and the bracket are pairs and only `T`, which counts for
+//! `s^4/5 < 2^-12` of the result, is a single number.
 
 use super::super::arith::Arith;
 use super::exp::exp_pair;
 use super::log::split_any;
 use super::{fast_two_sum, ln2, pick, poly, sign_mask, two_product};
-use crate::real::Real;
 
 /// `tools/minimax.py POWLOG64`: relative error of `ln(1 + f)` 2^-73.5.
 const POWLOG64: [f64; 8] = [
@@ -48,10 +48,8 @@ fn ln_pair<A: Arith>(a: &mut A, x: A::F) -> (A::F, A::F) {
     // The bracket b = 2/3 + z T(z).
     let z2 = a.mul(z, z);
     let t = poly(a, z, z2, pick::<A, &[f64]>(&POWLOG64, &POWLOG32));
-    let [third, third_rest] = pick::<A, [f64; 2]>(
-        [0.6666666666666666, 3.700743415417188e-17],
-        [0.6666666865348816, -1.9868215517249155e-08],
-    );
+    let [third, third_rest] =
+        pick::<A, [f64; 2]>([0.6666666666666666, 3.700743415417188e-17], [0.6666666865348816, -1.9868215517249155e-08]);
     let third = a.lit(third);
     let third_rest = a.lit(third_rest);
     let (w, w_rest) = two_product(a, z, t);

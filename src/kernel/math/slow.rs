@@ -1,7 +1,9 @@
-//! `sin` and `cos` of arguments too large for the recipes' range reduction: one number at a time, by integer arithmetic.
+//! `sin` and `cos` of arguments too large for the recipes' range reduction: one number at a time, by integer
+//! arithmetic.
 //!
-//! Payne and Hanek, Radian reduction for trigonometric functions, 1983: of the product of a big number with `2/pi` only the part
-//! below 4 matters, and that depends on few bits of `2/pi` if the place to cut is chosen by the number's exponent.
+//! Payne and Hanek, Radian reduction for trigonometric functions, 1983: of the product of a big number with `2/pi` only
+//! the part below 4 matters, and that depends on few bits of `2/pi` if the place to cut is chosen by the number's
+//! exponent.
 
 use super::super::arith::{Arith, Scalar, Slow};
 use super::trig::{FAST32, FAST64, quadrant};
@@ -55,8 +57,7 @@ fn turn(slow: Slow, x: f64) -> f64 {
     if !x.is_finite() {
         return f64::NAN;
     }
-    let (mut quarters, r, rest) = reduce(x.abs());
-    let (mut r, mut rest) = (r, rest);
+    let (mut quarters, mut r, mut rest) = reduce(x.abs());
     if x < 0.0 {
         (quarters, r, rest) = (quarters.wrapping_neg(), -r, -rest);
     }
@@ -72,8 +73,8 @@ fn turn(slow: Slow, x: f64) -> f64 {
 fn reduce(x: f64) -> (u64, f64, f64) {
     let bits = x.to_bits();
     let m = u128::from(bits & ((1 << 52) - 1) | 1 << 52);
-    // x = m 2^e. Bits of 2/pi of weight 2^(2-e) and more give multiples of 4 quarter turns; the window starts after them, which is bit
-    // e - 2 of the fraction, counted from 0, with 64 zeros before it.
+    // x = m 2^e. Bits of 2/pi of weight 2^(2-e) and more give multiples of 4 quarter turns; the window starts after
+    // them, which is bit e - 2 of the fraction, counted from 0, with 64 zeros before it.
     let e = (bits >> 52) as i32 - 1075;
     let start = (e - 2 + 64) as usize;
     let (word, shift) = (start / 64, start % 64);
@@ -81,14 +82,16 @@ fn reduce(x: f64) -> (u64, f64, f64) {
         let pair = u128::from(TWO_OVER_PI[word + i]) << 64 | u128::from(TWO_OVER_PI[word + i + 1]);
         (pair << shift >> 64) as u64
     };
-    // m times a 192-bit window modulo 2^192 is x 2/pi modulo 4, with 190 bits after the point of which all but the last 53 or so are right.
+    // m times a 192-bit window modulo 2^192 is x 2/pi modulo 4, with 190 bits after the point of which all but the last
+    // 53 or so are right.
     let low = m * u128::from(window(2));
     let middle = m * u128::from(window(1)) + (low >> 64);
     let high = (m as u64).wrapping_mul(window(0)).wrapping_add((middle >> 64) as u64);
     let top = u128::from(high) << 64 | u128::from(middle as u64);
     let mut quarters = (top >> 126) as u64;
     let mut fraction = top << 2 | u128::from(low as u64 >> 62);
-    // To the nearest quarter turn. The fraction is never below 2^-62 nor that close to 1, so 66 bits of it or more are right.
+    // To the nearest quarter turn. The fraction is never below 2^-62 nor that close to 1, so 66 bits of it or more are
+    // right.
     let over = fraction >> 127 == 1;
     if over {
         quarters = quarters.wrapping_add(1);

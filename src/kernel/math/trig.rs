@@ -1,22 +1,23 @@
 //! `sin` and `cos`.
 //!
-//! `x = n pi/2 + r` with `|r|` just over `pi/4` at most, `r` a pair of numbers; then the polynomial of sine or cosine by the parity of `n`
-//! and a sign by its next bit. The reduction takes `pi/2` as three numbers `P1 + P2 + P3` (Cody and Waite): `x - n P1` is exact as
-//! one fma, being a multiple of the last place of `P1` (or of `x`) below 1. From it `n P2`, an exact pair, is
-//! subtracted by Fast2Sum, whose condition holds also where the difference cancels: the minuend is a multiple of the last place
-//! of `n P2` (Muller et al., Handbook of Floating-Point Arithmetic, 4.3). What is left out of `pi/2` is
-//! 2^-161 (`f64`) or 2^-74 (`f32`), times `n`, and no number is nearer than about 2^-61 (2^-29) to a multiple
-//! of `pi/2`, so up to `FAST64` (`FAST32`) the pair is right to about 2^-60 (2^-27) of its size. Larger arguments are
-//! mended by `slow.rs`.
+//! `x = n pi/2 + r` with `|r|` just over `pi/4` at most, `r` a pair of numbers; then the polynomial of sine or cosine
+//! by the parity of `n`, and a sign by its next bit. The reduction takes `pi/2` as three numbers `P1 + P2 + P3` (after
+//! Cody and Waite): `x - n P1` is exact as one fma, being a multiple of the last place of `P1` (or of `x`) below 1.
+//! From it `n P2`, an exact pair, is subtracted by Fast2Sum, whose condition holds also where the difference cancels:
+//! the minuend is a multiple of the last place of `n P2` (Muller et al., Handbook of Floating-Point Arithmetic, 4.3).
+//! What the three leave out of `pi/2` is below 2^-161 (`f64`) or 2^-73 (`f32`), times `n`, and no number is nearer than
+//! 2^-61 (2^-29) to a multiple of `pi/2`, so up to `FAST64` (`FAST32`) the pair is right to 2^-59 (2^-26) of its size.
+//! Larger arguments are mended by `slow.rs`.
 
 use super::super::arith::{Arith, Slow};
 use super::{pick, poly, sign_mask, to_integer, two_product};
 use crate::real::Real;
 use std::f64::consts::FRAC_2_PI;
 
-/// The largest magnitude the recipes reduce themselves, in `f64`.
-pub(super) const FAST64: f64 = 1073741824.0;
-/// And in `f32`.
+/// The largest magnitude the recipes reduce themselves, in `f64`: 2^40.
+pub(super) const FAST64: f64 = 1099511627776.0;
+/// And in `f32`: 2^18. There the rounding of `2/pi` moves `n` by 0.006 from the nearest, which is why `|r|` may pass
+/// `pi/4`.
 pub(super) const FAST32: f64 = 262144.0;
 
 /// `tools/minimax.py SIN64`: `sin r = r - r^3 S(r^2)`, relative error 2^-57.9.

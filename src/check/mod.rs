@@ -1,0 +1,258 @@
+//! The gradient checker: every component against a refined central difference, and where one is wrong, the operation at fault.
+//!
+//! ```
+//! use tapeless::{check, prelude::*};
+//! # fn main() -> tapeless::Result<()> {
+//! let g = Graph::new();
+//! let (x, w) = (g.data("x"), g.param("w"));
+//! let program = (w * x).sin().sum().compile()?;
+//! let data = program.bind([("x", &[0.3, 1.1, -2.0])])?;
+//! let report = check::gradient(&data, &program.params([("w", 0.7)])?)?;
+//! assert!(report.passed(), "{report}");
+//! # Ok(())
+//! # }
+//! ```
+
+mod locate;
+pub mod ridders;
+
+use crate::error::{Place, Result};
+use crate::real::Real;
+use crate::runtime::columns::Table;
+use crate::runtime::params::{Grad, Params};
+use crate::runtime::plan::{BoundPlan, Plan, Slot};
+use crate::runtime::program::Bound;
+use ridders::Derivative;
+use std::fmt;
+
+/// What is said of one component.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Exact and reference agree.
+    Passed,
+    /// They agree as far as can be told, but the reference is not good enough to tell much: a kink nearby, or a value drowned in rounding.
+    Inconclusive,
+    /// They differ by more than the reference can be wrong.
+    Failed,
+}
+
+/// One component of the gradient, checked.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Component {
+    /// The parameter.
+    pub param: String,
+    /// Which of its entries, in row-major order.
+    pub entry: usize,
+    /// The compiled gradient's.
+    pub exact: f64,
+    /// The refined central difference.
+    pub reference: f64,
+    /// How wrong that may be.
+    pub error: f64,
+    /// The scale that differences are held against: the larger of the derivative and `|value / parameter|`.
+    pub scale: f64,
+    /// What follows.
+    pub verdict: Verdict,
+}
+
+/// An operation whose local derivative disagrees.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Culprit {
+    /// The operation.
+    pub op: String,
+    /// Where the user wrote it.
+    pub place: Option<Place>,
+    /// Which operand's derivative, from 0.
+    pub operand: usize,
+    /// The largest relative difference found.
+    pub relative_error: f64,
+}
+
+/// Where a wrong component comes from.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Fault {
+    /// The derivative rule of an operation.
+    Operation(Culprit),
+    /// Every local derivative is right; the derived graph and the simplified one differ.
+    Simplifier,
+    /// The simplified graph is right; the compiled program differs from it.
+    Kernels,
+    /// Nothing was found: the formula may jump between the points of the difference.
+    Unknown,
+}
+
+/// The result of a check. Prints the worst components and the fault.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Report {
+    /// Every component, in the order of the gradient.
+    pub components: Vec<Component>,
+    /// Where the error is, if a component failed.
+    pub fault: Option<Fault>,
+}
+
+impl Report {
+    /// No component failed and none was inconclusive.
+    pub fn passed(&self) -> bool {
+        self.count(Verdict::Passed) == self.components.len()
+    }
+
+    /// Some component failed.
+    pub fn failed(&self) -> bool {
+        self.count(Verdict::Failed) > 0
+    }
+
+    /// How many components have this verdict.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.components.iter().filter(|c| c.verdict == verdict).count()
+    }
+
+    /// Components by how far they are off, the worst first.
+    pub fn worst(&self) -> Vec<&Component> {
+        let off = |c: &Component| if c.verdict == Verdict::Passed { (c.exact - c.reference).abs() / c.scale.max(f64::MIN_POSITIVE) } else { f64::INFINITY };
+        let mut list: Vec<&Component> = self.components.iter().collect();
+        list.sort_by(|a, b| off(b).total_cmp(&off(a)));
+        list
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (passed, inconclusive, failed) = (self.count(Verdict::Passed), self.count(Verdict::Inconclusive), self.count(Verdict::Failed));
+        write!(f, "gradient check: {passed} of {} components agree with central differences", self.components.len())?;
+        if inconclusive > 0 {
+            write!(f, ", {inconclusive} inconclusive")?;
+        }
+        if failed > 0 {
+            write!(f, ", {failed} WRONG")?;
+        }
+        for c in self.worst().into_iter().take(5) {
+            let name = if c.entry == 0 { c.param.clone() } else { format!("{}[{}]", c.param, c.entry) };
+            let off = (c.exact - c.reference).abs();
+            write!(f, "\n  {name:<12} exact {:<24e} difference {:<24e} off by {off:.1e} (reference good to {:.1e})", c.exact, c.reference, c.error)?;
+        }
+        match &self.fault {
+            None => Ok(()),
+            Some(Fault::Operation(c)) => {
+                write!(f, "\n  at fault: the derivative of `{}` by operand {}, off by {:.1e}", c.op, c.operand, c.relative_error)?;
+                c.place.map_or(Ok(()), |p| write!(f, " (at {p})"))
+            }
+            Some(Fault::Simplifier) => write!(f, "\n  at fault: the simplifier; every local derivative is right"),
+            Some(Fault::Kernels) => write!(f, "\n  at fault: schedule or kernels; the simplified graph is right"),
+            Some(Fault::Unknown) => write!(f, "\n  no operation disagrees; the formula may jump near this point"),
+        }
+    }
+}
+
+/// A component passes within this fraction of the scale, for derivatives computed in `f64`.
+const PASS: f64 = 1e-8;
+/// And for derivatives computed in `f32`, whose rounding accumulates over a formula.
+const PASS_F32: f64 = 2e-4;
+/// A reference worse than this fraction of the scale decides nothing.
+const CONCLUSIVE: f64 = 1e-9;
+
+/// Checks every component of the gradient at a point.
+///
+/// With `s` the larger of `|g|` and `|f / x|`, a component passes if exact and reference differ by at most `max(1e-8 s, 20 err) + 1e-13 s`,
+/// where `err` is the extrapolation's own estimate, and is inconclusive if `err > 1e-9 s`. An `f32` program is held against differences of the
+/// same formula in `f64`, with `2e-4` for `1e-8`.
+///
+/// # Errors
+/// A point of another program; a program compiled without a gradient.
+pub fn gradient<T: Real>(bound: &Bound<'_, T>, theta: &Params<T>) -> Result<Report> {
+    let (_, grad) = bound.value_and_grad(theta)?;
+    let reference = Reference::new(bound, theta);
+    let pass = if T::DOUBLE { PASS } else { PASS_F32 };
+    let mut components = Vec::new();
+    for (k, exact) in grad.values().iter().enumerate() {
+        let (param, entry) = grad.layout().at(k).expect("a component belongs to a parameter");
+        let position = theta.layout().range(param).expect("a gradient is by parameters").start + entry;
+        let exact = exact.to_f64();
+        let x = reference.theta[position];
+        let Derivative { value, error, at } = reference.derivative(position);
+        let scale = exact.abs().max(if x == 0.0 { at.abs() } else { (at / x).abs() });
+        let off = (exact - value).abs();
+        let verdict = if !off.is_finite() {
+            if exact.is_finite() { Verdict::Inconclusive } else { Verdict::Failed }
+        } else if off > (pass * scale).max(20.0 * error) + 1e-13 * scale {
+            Verdict::Failed
+        } else if error > CONCLUSIVE.max(pass / 10.0) * scale {
+            Verdict::Inconclusive
+        } else {
+            Verdict::Passed
+        };
+        components.push(Component { param: param.into(), entry, exact, reference: value, error, scale, verdict });
+    }
+    let mut report = Report { components, fault: None };
+    if report.failed() {
+        report.fault = Some(locate::fault(bound, theta, &grad));
+    }
+    Ok(report)
+}
+
+/// The plain central difference `(f(x + delta) - f(x - delta)) / (2 delta)` by every parameter the gradient is taken by.
+///
+/// # Errors
+/// A point of another program.
+pub fn central_difference<T: Real>(bound: &Bound<'_, T>, theta: &Params<T>, delta: f64) -> Result<Grad<T>> {
+    let mut out = bound.program().grad_zeros();
+    let mut point = theta.clone();
+    for k in 0..out.values().len() {
+        let (param, entry) = out.layout().at(k).expect("a component belongs to a parameter");
+        let position = theta.layout().range(param).expect("a gradient is by parameters").start + entry;
+        let x = theta.values()[position];
+        let mut at = |x: T| {
+            point.values_mut()[position] = x;
+            bound.value(&point)
+        };
+        let delta = T::from_f64(delta);
+        let (above, below) = (at(x + delta)?, at(x - delta)?);
+        at(x)?;
+        out.values_mut()[k] = (above - below) / (T::from_f64(2.0) * delta);
+    }
+    Ok(out)
+}
+
+/// The formula's value in `f64`, whatever the program's type.
+struct Reference<'b, 'd, T: Real> {
+    bound: &'b Bound<'d, T>,
+    theta: Vec<f64>,
+    /// For an `f32` program: the same graph and data in `f64`.
+    wide: Option<(Plan<f64>, Vec<Vec<Vec<f64>>>)>,
+}
+
+impl<'b, 'd, T: Real> Reference<'b, 'd, T> {
+    fn new(bound: &'b Bound<'d, T>, theta: &Params<T>) -> Self {
+        let wide = (!T::DOUBLE).then(|| {
+            let plan = Plan::<f64>::new(bound.compiled.value.dag.clone(), crate::backend::Backend::Interp);
+            let widen = |slices: &Vec<&[T]>| slices.iter().map(|s| s.iter().map(|x| x.to_f64()).collect()).collect();
+            (plan, bound.table.inputs.iter().map(widen).collect())
+        });
+        Reference { bound, theta: theta.values().iter().map(|x| x.to_f64()).collect(), wide }
+    }
+
+    fn derivative(&self, position: usize) -> Derivative {
+        let mut point = self.theta.clone();
+        let x = point[position];
+        match &self.wide {
+            Some((plan, columns)) => {
+                let inputs = columns.iter().map(|c| c.iter().map(Vec::as_slice).collect()).collect();
+                let bound = BoundPlan::new(plan, &Table { inputs, samples: self.bound.samples() });
+                let Slot::Uniform(range) = &plan.outputs[0] else { unreachable!("an objective is one number") };
+                ridders::derivative(x, |x| {
+                    point[position] = x;
+                    bound.evaluate(plan, &point, &mut [], |slots| slots[range.start])
+                })
+            }
+            None => {
+                let mut theta = Params::zeros(&self.bound.compiled.layout);
+                ridders::derivative(x, |x| {
+                    point[position] = x;
+                    for (to, from) in theta.values_mut().iter_mut().zip(&point) {
+                        *to = T::from_f64(*from);
+                    }
+                    self.bound.value(&theta).map_or(f64::NAN, |v| v.to_f64())
+                })
+            }
+        }
+    }
+}

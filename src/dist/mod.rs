@@ -1,0 +1,5 @@
+//! Distributions as expressions: parameters in, log densities out.
+
+mod normal;
+
+pub use normal::{Normal, normal};

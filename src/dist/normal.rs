@@ -1,0 +1,49 @@
+//! The normal distribution.
+
+use crate::expr::{Expr, Operand};
+
+/// A normal distribution with expressions for parameters; make it with [`normal`].
+#[derive(Clone, Copy, Debug)]
+pub struct Normal<'g> {
+    loc: Expr<'g>,
+    scale: Expr<'g>,
+}
+
+/// The normal distribution with mean `loc` and standard deviation `scale` (which must be positive: `raw.softplus()` or `raw.exp()` of an
+/// unconstrained parameter is).
+pub fn normal<'g>(loc: Expr<'g>, scale: impl Operand<'g>) -> Normal<'g> {
+    Normal { loc, scale: scale.in_graph(loc.graph()) }
+}
+
+impl<'g> Normal<'g> {
+    /// The log density `-((x - loc) / scale)^2 / 2 - ln scale - ln(2 pi) / 2`, broadcast over the shapes of `x` and the parameters.
+    ///
+    /// ```
+    /// use tapeless::{dist::normal, prelude::*};
+    /// # fn main() -> tapeless::Result<()> {
+    /// let g = Graph::new();
+    /// let (x, loc) = (g.data("x"), g.param("loc"));
+    /// let f = normal(loc, 2.0).log_prob(x).compile_function()?;
+    /// let out = f.bind([("x", &[1.0, 3.0])])?.eval(&f.params([("loc", 1.0)])?)?;
+    /// assert!((out[0].numbers[0] + 1.6120857137646178).abs() < 1e-15);
+    /// assert!((out[0].numbers[1] + 2.1120857137646178).abs() < 1e-15);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn log_prob(self, x: impl Operand<'g>) -> Expr<'g> {
+        let z = (x.in_graph(self.loc.graph()) - self.loc) / self.scale;
+        -0.5 * z.square() - self.scale.ln() - 0.5 * std::f64::consts::TAU.ln()
+    }
+
+    /// The mean.
+    pub fn mean(self) -> Expr<'g> {
+        self.loc
+    }
+
+    /// The variance.
+    #[track_caller]
+    pub fn variance(self) -> Expr<'g> {
+        self.scale.square()
+    }
+}

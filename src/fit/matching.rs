@@ -1,0 +1,171 @@
+//! Which numbers of a gradient belong to which numbers of the parameters, matched by name and kept from step to step.
+
+use super::state::State;
+use crate::error::Result;
+use crate::runtime::params::Layout;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A run of numbers that lie side by side in the parameters and in the gradient, and have taken the same number of steps.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// Where the run is in the parameters; a stepper's own vectors are laid out like the parameters.
+    pub theta: Range<usize>,
+    /// Where it is in the gradient.
+    pub grad: Range<usize>,
+    /// How many steps these numbers have taken, the present one included: 1 in the first.
+    pub count: u64,
+    /// The parameters in it, by their place in the layout.
+    params: Range<usize>,
+}
+
+/// The book-keeping that every stepper needs: matches gradients to parameters by name and counts the steps of each parameter.
+///
+/// A gradient may hold a part of the parameters only; the others stay as they are and their count doesn't move, as parameters without a gradient
+/// in PyTorch. The matching is made at the first step and kept while the same layouts come in, so that a step in the steady state
+/// allocates nothing.
+///
+/// ```
+/// use tapeless::fit::Matching;
+/// use tapeless::prelude::*;
+/// # fn main() -> tapeless::Result<()> {
+/// let g = Graph::new();
+/// let (x, w, b) = (g.data("x"), g.param("w"), g.param("b"));
+/// let program = Options::new().wrt(["b"]).compile((w * x + b).square().sum())?;
+/// let mut matching = Matching::new();
+/// let runs = matching.begin(program.layout(), program.grad_zeros().layout())?;
+/// assert_eq!((runs.len(), runs[0].theta.clone(), runs[0].grad.clone(), runs[0].count), (1, 1..2, 0..1, 1));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Matching {
+    theta: Option<Arc<Layout>>,
+    grad: Option<Arc<Layout>>,
+    runs: Vec<Run>,
+    counts: Vec<u64>,
+    steps: u64,
+}
+
+impl Matching {
+    /// Nothing seen yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins a step: the runs to go through, their counts moved on by one.
+    ///
+    /// # Errors
+    /// [`Error::Layout`] if the gradient holds a parameter that `theta` hasn't, or has in another shape, or if `theta` is laid out otherwise than
+    /// in the steps before (or in the restored state). Nothing is counted then.
+    pub fn begin(&mut self, theta: &Arc<Layout>, grad: &Arc<Layout>) -> Result<&[Run]> {
+        let known = |kept: &Option<Arc<Layout>>, new| kept.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, new));
+        if !known(&self.theta, theta) || !known(&self.grad, grad) {
+            self.rematch(theta, grad)?;
+        }
+        for run in &mut self.runs {
+            run.count += 1;
+            self.counts[run.params.clone()].fill(run.count);
+        }
+        self.steps += 1;
+        Ok(&self.runs)
+    }
+
+    /// How many steps were begun.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Writes the layout and the counts into a state.
+    pub fn save(&self, state: &mut State) {
+        state.layout = self.theta.clone().unwrap_or_default();
+        state.counts.clone_from(&self.counts);
+        state.steps = self.steps;
+    }
+
+    /// Takes the layout and the counts of a state over. A state saved before the first step fits every layout.
+    ///
+    /// # Errors
+    /// [`Error::Layout`] if steps were taken with parameters laid out otherwise; [`Error::Setting`] if there isn't one count for each parameter.
+    pub fn restore(&mut self, state: &State) -> Result<()> {
+        if state.counts.len() != state.layout.names().count() {
+            return Err(state.refused(format!("{} counts for {} parameters", state.counts.len(), state.layout.names().count())));
+        }
+        let fresh = state.steps == 0 && state.layout.is_empty();
+        match &self.theta {
+            Some(mine) if !fresh && **mine != *state.layout => return Err(mine.mismatch(&state.layout)),
+            _ => {}
+        }
+        *self = Matching { theta: (!fresh).then(|| state.layout.clone()), counts: state.counts.clone(), steps: state.steps, ..Matching::default() };
+        Ok(())
+    }
+
+    fn rematch(&mut self, theta: &Arc<Layout>, grad: &Arc<Layout>) -> Result<()> {
+        if let Some(before) = &self.theta
+            && !Arc::ptr_eq(before, theta)
+            && **before != **theta
+        {
+            return Err(before.mismatch(theta));
+        }
+        let position = |name: &str| theta.names().position(|n| n == name);
+        if !grad.names().all(|name| theta.shape(name).is_some() && theta.shape(name) == grad.shape(name)) {
+            return Err(theta.mismatch(grad));
+        }
+        self.counts.resize(theta.names().count(), 0);
+        self.runs.clear();
+        let places = grad.names().filter_map(|name| Some((position(name)?, theta.range(name)?, grad.range(name)?)));
+        for (k, to, from) in places {
+            let count = self.counts[k];
+            match self.runs.last_mut() {
+                // Parameters that follow each other in both are one run: fifty scalars are one loop.
+                Some(last) if last.theta.end == to.start && last.grad.end == from.start && last.params.end == k && last.count == count => {
+                    (last.theta.end, last.grad.end, last.params.end) = (to.end, from.end, k + 1);
+                }
+                _ => self.runs.push(Run { theta: to, grad: from, count, params: k..k + 1 }),
+            }
+        }
+        (self.theta, self.grad) = (Some(theta.clone()), Some(grad.clone()));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Input;
+    use crate::shape::Shape;
+
+    fn layout(entries: &[(&str, &[usize])]) -> Arc<Layout> {
+        let inputs: Vec<Input> = entries.iter().map(|(name, dims)| Input { name: (*name).into(), shape: Shape::new(dims), place: None }).collect();
+        Arc::new(Layout::new(&inputs))
+    }
+
+    #[test]
+    fn neighbours_share_a_run_until_their_counts_differ() -> Result<()> {
+        let theta = layout(&[("a", &[]), ("b", &[3]), ("c", &[]), ("d", &[2])]);
+        let all = |m: &mut Matching| Ok::<_, Error>(m.begin(&theta, &theta.clone())?.iter().map(|r| (r.theta.clone(), r.count)).collect::<Vec<_>>());
+        let mut m = Matching::new();
+        assert_eq!(all(&mut m)?, [(0..7, 1)]);
+        let part = layout(&[("d", &[2]), ("b", &[3])]);
+        let runs: Vec<_> = m.begin(&theta, &part)?.iter().map(|r| (r.theta.clone(), r.grad.clone(), r.count)).collect();
+        assert_eq!(runs, [(5..7, 0..2, 2), (1..4, 2..5, 2)]);
+        assert_eq!(all(&mut m)?, [(0..1, 2), (1..4, 3), (4..5, 2), (5..7, 3)]);
+        assert_eq!((m.steps(), m.counts.as_slice()), (3, &[2, 3, 2, 3][..]));
+        Ok(())
+    }
+
+    #[test]
+    fn another_layout_is_an_error_that_counts_nothing() -> Result<()> {
+        let theta = layout(&[("a", &[]), ("b", &[3])]);
+        let mut m = Matching::new();
+        for wrong in [layout(&[("z", &[])]), layout(&[("b", &[2])]), layout(&[("b", &[3, 1])])] {
+            assert!(matches!(m.begin(&theta, &wrong), Err(Error::Layout { .. })));
+        }
+        assert_eq!(m.steps(), 0);
+        m.begin(&theta, &theta)?;
+        let other = layout(&[("a", &[])]);
+        assert!(matches!(m.begin(&other, &other), Err(Error::Layout { .. })));
+        assert_eq!(m.steps(), 1);
+        Ok(())
+    }
+}

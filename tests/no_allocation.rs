@@ -1,0 +1,92 @@
+//! P5: once warm, a repeated `value_and_grad_into` allocates nothing. One test alone in its binary, so that nothing else runs beside it.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use tapeless::prelude::*;
+
+struct Counting;
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged; counting touches no memory of the caller's.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, SeqCst);
+        // SAFETY: the caller keeps `alloc`'s contract, which is this function's own.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        CALLS.fetch_add(1, SeqCst);
+        // SAFETY: `at` came from `System.alloc` above.
+        unsafe { System.dealloc(at, layout) }
+    }
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        CALLS.fetch_add(1, SeqCst);
+        // SAFETY: `at` came from `System.alloc` above.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const LONGEST: usize = 3000;
+
+/// Allocations and releases of 100 calls after a few warm ones.
+fn count<T: tapeless::Real>(program: &Program<T>, x: &[T], n: usize) -> (usize, usize) {
+    // The declared data are one column or four; each column is the same.
+    let entries = program.value_dag().data()[0].shape.entries();
+    let bound = program.bind([("x", vec![&x[..n]; entries])]).unwrap();
+    let mut theta = program.zeros();
+    let mut grad = program.grad_zeros();
+    let mut calls = |times: usize, theta: &mut Params<T>| {
+        let before = CALLS.load(SeqCst);
+        for k in 0..times {
+            for (j, v) in theta.values_mut().iter_mut().enumerate() {
+                *v = T::from_f64(0.3 + 0.01 * ((k + j) % 10) as f64);
+            }
+            bound.value_and_grad_into(theta, &mut grad).unwrap();
+        }
+        CALLS.load(SeqCst) - before
+    };
+    calls(3, &mut theta);
+    let both = calls(100, &mut theta);
+    assert!(grad.is_finite() && (n == 1 || grad.norm() > 0.0));
+    bound.value(&theta).unwrap();
+    let before = CALLS.load(SeqCst);
+    (0..100).for_each(|_| drop(bound.value(&theta).unwrap()));
+    (both, CALLS.load(SeqCst) - before)
+}
+
+#[test]
+fn a_repeated_call_allocates_nothing() {
+    let x: Vec<f64> = (0..LONGEST).map(|i| 0.1 + (i as f64 * 0.618).fract()).collect();
+    let x32: Vec<f32> = x.iter().map(|x| *x as f32).collect();
+    type Model = for<'g> fn(&'g Graph) -> Expr<'g>;
+    let models: [(&str, Model); 5] = [
+        ("mean squared error", |g| (g.param("w") * g.data("x") + g.param("b")).square().mean()),
+        ("Gaussian", |g| {
+            let scale = g.param("s").softplus();
+            (((g.data("x") - g.param("m")) / scale).square() + scale.ln()).sum()
+        }),
+        ("two stages", |g| {
+            let r = (g.param("w") * g.data("x")).exp();
+            (r - r.mean()).square().mean()
+        }),
+        ("largest", |g| (g.param("w") * g.data("x")).tanh().max_samples()),
+        ("vectors", |g| (g.data_with("x", &[4]) * g.param_with("w", &[4])).sum_dim(-1).softplus().sum()),
+    ];
+    let before = CALLS.load(SeqCst);
+    drop(std::hint::black_box(vec![1u8; 100]));
+    assert!(CALLS.load(SeqCst) > before, "the counter counts");
+    for (name, model) in models {
+        let g = Graph::new();
+        let loss = model(&g);
+        let (p, p32) = (loss.compile().unwrap(), Options::new().compile_f32(loss).unwrap());
+        for n in [1, 11, 1000, LONGEST] {
+            assert_eq!(count(&p, &x, n), (0, 0), "{name}, f64, {n} samples");
+            assert_eq!(count(&p32, &x32, n), (0, 0), "{name}, f32, {n} samples");
+        }
+    }
+}

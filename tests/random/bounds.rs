@@ -1,0 +1,249 @@
+//! Running error analysis: each number of a graph with a bound on what roundings can have done to it.
+//!
+//! First order and forward: `error(y) = sum |dy/dx| error(x) + a few ulp of y`, the slopes from the table's own pullbacks. Two ways to compute
+//! the same formula may differ by the sum of their bounds and by no more, so a comparison can be as tight as the formula's conditioning allows.
+//! A comparison whose operands are nearer than their errors is undecided; a number that depends on one gets a bound that says so.
+
+use tapeless::graph::eval::{Inputs, Value};
+use tapeless::graph::{Axis, Dag, Fold, NodeId, Op};
+use tapeless::op::Elem;
+
+/// How precisely a program computes.
+#[derive(Clone, Copy, Debug)]
+pub struct Precision {
+    /// Half an ulp of 1.
+    pub half_ulp: f64,
+    /// Below this a rounding is absolute.
+    pub tiny: f64,
+}
+
+impl Precision {
+    pub const F64: Precision = Precision { half_ulp: 1.0 / (1u64 << 53) as f64, tiny: f64::MIN_POSITIVE };
+    pub const F32: Precision = Precision { half_ulp: 1.0 / (1u64 << 24) as f64, tiny: f32::MIN_POSITIVE as f64 };
+}
+
+/// Errors count this often where a decision hangs on them: bounds are first order.
+const CARE: f64 = 4.0;
+
+/// A node's numbers and their error bounds, laid out alike. A bound is infinite where nothing can be said.
+#[derive(Clone, Debug)]
+pub struct Bounded {
+    pub value: Value,
+    pub errors: Vec<f64>,
+}
+
+impl Bounded {
+    fn at(&self, e: usize, i: usize) -> (f64, f64) {
+        let k = e * self.value.rows + if self.value.rows == 1 { 0 } else { i };
+        (self.value.numbers[k], self.errors[k])
+    }
+}
+
+/// Values and bounds of the nodes of a growing graph.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    precision: Precision,
+    pub nodes: Vec<Bounded>,
+}
+
+/// Values and bounds of a graph's outputs.
+pub fn outputs(dag: &Dag, inputs: &Inputs, precision: Precision) -> Vec<Bounded> {
+    let mut bounds = Bounds::new(precision);
+    bounds.extend(dag, inputs);
+    dag.outputs().iter().map(|(_, id)| bounds.nodes[id.index()].clone()).collect()
+}
+
+impl Bounds {
+    pub fn new(precision: Precision) -> Self {
+        Bounds { precision, nodes: Vec::new() }
+    }
+
+    /// Goes on with the nodes that are new.
+    pub fn extend(&mut self, dag: &Dag, inputs: &Inputs) {
+        for id in dag.ids().skip(self.nodes.len()) {
+            let node = self.node(dag, id, inputs);
+            self.nodes.push(node);
+        }
+    }
+
+    fn node(&self, dag: &Dag, id: NodeId, inputs: &Inputs) -> Bounded {
+        let node = dag.node(id);
+        let entries = node.shape.entries();
+        let rows = if node.shape.varies_over_samples() { inputs.samples } else { 1 };
+        let operand = |k: usize| &self.nodes[node.args[k].index()];
+        let index = |k: usize| broadcast_index(dag.shape(node.args[k]).dims(), node.shape.dims());
+        let mut numbers = Vec::with_capacity(entries * rows);
+        let mut errors = Vec::with_capacity(entries * rows);
+        match &node.op {
+            Op::Const(c) => {
+                numbers.push(c.value());
+                let error = c.value().abs() * self.precision.half_ulp;
+                errors.push(if self.precision.half_ulp < 1e-15 || c.value() as f32 as f64 == c.value() { 0.0 } else { error });
+            }
+            Op::Count => numbers.push(inputs.samples as f64),
+            Op::Data(k) => numbers.extend_from_slice(&inputs.data[*k as usize]),
+            Op::Param(k) => numbers.extend_from_slice(&inputs.params[*k as usize]),
+            Op::Elem(op) => {
+                let same = *op == Elem::Eq && (is_extreme_of(dag, node.args[1], node.args[0]) || is_extreme_of(dag, node.args[0], node.args[1]));
+                let args: Vec<(&Bounded, Vec<usize>)> = (0..node.args.len()).map(|k| (operand(k), index(k))).collect();
+                let mut x = [0.0; 3];
+                let mut ex = [0.0; 3];
+                for e in 0..entries {
+                    for i in 0..rows {
+                        for (k, (b, index)) in args.iter().enumerate() {
+                            (x[k], ex[k]) = b.at(index[e], i);
+                        }
+                        // What a minimum is compared with to find where it was taken has its bits.
+                        if same && x[0] == x[1] {
+                            ex = [0.0; 3];
+                        }
+                        let y = op.value(&x[..args.len()]);
+                        numbers.push(y);
+                        errors.push(self.elementwise(*op, &x[..args.len()], &ex[..args.len()], y));
+                    }
+                }
+            }
+            Op::Reduce(fold, Axis::Samples) => {
+                let from = operand(0);
+                for e in 0..entries {
+                    let (y, error) = self.reduce(*fold, (0..inputs.samples).map(|i| from.at(e, i)));
+                    numbers.push(y);
+                    errors.push(error);
+                }
+            }
+            Op::Reduce(fold, Axis::Dim(_)) => {
+                let from = operand(0);
+                let mut groups = vec![Vec::new(); entries];
+                for (e, target) in broadcast_index(node.shape.dims(), dag.shape(node.args[0]).dims()).into_iter().enumerate() {
+                    groups[target].push(e);
+                }
+                for group in &groups {
+                    for i in 0..rows {
+                        let (y, error) = self.reduce(*fold, group.iter().map(|e| from.at(*e, i)));
+                        numbers.push(y);
+                        errors.push(error);
+                    }
+                }
+            }
+            Op::Broadcast(_) => {
+                for e in index(0) {
+                    for i in 0..rows {
+                        let (y, error) = operand(0).at(e, i);
+                        numbers.push(y);
+                        errors.push(error);
+                    }
+                }
+            }
+            Op::Reshape(_) => {
+                numbers.extend_from_slice(&operand(0).value.numbers);
+                errors.extend_from_slice(&operand(0).errors);
+            }
+        }
+        errors.resize(numbers.len(), 0.0);
+        Bounded { value: Value { rows, numbers }, errors }
+    }
+
+    fn elementwise(&self, op: Elem, x: &[f64], ex: &[f64], y: f64) -> f64 {
+        let near = |gap: f64, error: f64| error > 0.0 && !(gap.abs() > CARE * error);
+        match op {
+            Elem::Lt | Elem::Le | Elem::Gt | Elem::Ge | Elem::Eq | Elem::Ne => return if near(x[0] - x[1], ex[0] + ex[1]) { 1.0 } else { 0.0 },
+            Elem::Sign => return if near(x[0], ex[0]) { 2.0 } else { 0.0 },
+            Elem::Select => {
+                let chosen = if x[0] != 0.0 { ex[1] } else { ex[2] };
+                return if near(x[0], ex[0]) && x[1].to_bits() != x[2].to_bits() { finite_or_unknown((x[1] - x[2]).abs() + ex[1].max(ex[2])) } else { chosen };
+            }
+            Elem::Min | Elem::Max if near(x[0] - x[1], ex[0] + ex[1]) => return finite_or_unknown(ex[0].max(ex[1])),
+            _ => {}
+        }
+        if x.iter().any(|v| !v.is_finite()) || !y.is_finite() {
+            // NaN from NaN, or from outside the domain, is certain; infinities may cancel or not in another order of operations.
+            let certain = y.is_nan() && ex.iter().all(|e| *e == 0.0) && x.iter().all(|v| !v.is_infinite());
+            let carried = y.is_nan() && x.iter().zip(ex).any(|(v, e)| v.is_nan() && *e == 0.0);
+            return if certain || carried { 0.0 } else { f64::INFINITY };
+        }
+        let slopes = op.pullback(x, y, 1.0);
+        let mut error = 0.0;
+        for k in 0..x.len() {
+            if ex[k] > 0.0 {
+                // First order is not enough for an error as large as a good part of the operand.
+                let trusted = slopes[k] == 0.0 || ex[k] <= 1e-3 * x[k].abs() || ex[k] <= 1e-3 && op.value(&shifted(x, k, ex[k])).is_finite() && op.value(&shifted(x, k, -ex[k])).is_finite();
+                error += if trusted { (slopes[k] * ex[k]).abs() } else { f64::INFINITY };
+            }
+        }
+        let roundings = match op {
+            Elem::Neg | Elem::Abs | Elem::Min | Elem::Max => return finite_or_unknown(error),
+            Elem::Add | Elem::Sub | Elem::Mul | Elem::Div | Elem::Sqrt | Elem::Square | Elem::Recip => 1.0,
+            Elem::Powi(n) => f64::from(n).abs() + 1.0,
+            _ => 4.0,
+        };
+        finite_or_unknown(error + roundings * self.precision.half_ulp * y.abs() + self.precision.tiny)
+    }
+
+    fn reduce(&self, fold: Fold, terms: impl Iterator<Item = (f64, f64)> + Clone) -> (f64, f64) {
+        let y = terms.clone().fold(fold.identity(), |a, (x, _)| fold.combine(a, x));
+        if fold == Fold::Sum {
+            let (mut error, mut size, mut n) = (0.0, 0.0, 0.0f64);
+            for (x, e) in terms {
+                error += e;
+                size += x.abs();
+                n += 1.0;
+            }
+            if y.is_nan() {
+                return (y, if error == 0.0 && size.is_nan() { 0.0 } else { f64::INFINITY });
+            }
+            // In lanes (8 at least) inside a leaf of 4096 samples, pairwise beyond.
+            let roundings = n.min(4096.0) / 8.0 + 8.0;
+            return (y, finite_or_unknown(error + roundings * self.precision.half_ulp * size));
+        }
+        if !y.is_finite() {
+            return (y, if y.is_nan() && terms.clone().any(|(x, e)| x.is_nan() && e == 0.0) { 0.0 } else { f64::INFINITY });
+        }
+        // Whichever can be the extreme: the error of the winner, and of those within reach.
+        let own = terms.clone().filter(|(x, _)| *x == y).map(|(_, e)| e).fold(0.0, f64::max);
+        let within = terms.filter(|(x, e)| (x - y).abs() <= CARE * (own + e)).map(|(_, e)| e).fold(0.0, f64::max);
+        (y, within)
+    }
+}
+
+fn shifted(x: &[f64], k: usize, by: f64) -> Vec<f64> {
+    let mut x = x.to_vec();
+    x[k] += CARE * by;
+    x
+}
+
+fn finite_or_unknown(error: f64) -> f64 {
+    if error.is_finite() { error } else { f64::INFINITY }
+}
+
+/// Whether one node is the minimum or maximum of the other, repetitions aside.
+fn is_extreme_of(dag: &Dag, extreme: NodeId, of: NodeId) -> bool {
+    let bare = |mut id: NodeId| {
+        while matches!(dag.node(id).op, Op::Broadcast(_) | Op::Reshape(_)) {
+            id = dag.node(id).args[0];
+        }
+        id
+    };
+    let node = dag.node(bare(extreme));
+    matches!(node.op, Op::Reduce(Fold::Min | Fold::Max, _)) && bare(node.args[0]) == bare(of)
+}
+
+/// For each entry of `dims` in row-major order, the entry of `operand` that broadcasting reads there. The slow twin of the library's.
+pub fn broadcast_index(operand: &[usize], dims: &[usize]) -> Vec<usize> {
+    let total: usize = dims.iter().product();
+    let mut out = Vec::with_capacity(total);
+    for e in 0..total {
+        let (mut rest, mut at, mut stride) = (e, 0, 1);
+        for (axis, extent) in dims.iter().enumerate().rev() {
+            let k = rest % extent;
+            rest /= extent;
+            let from_right = dims.len() - 1 - axis;
+            if from_right < operand.len() {
+                let own = operand[operand.len() - 1 - from_right];
+                at += if own == 1 { 0 } else { k * stride };
+                stride *= own;
+            }
+        }
+        out.push(at);
+    }
+    out
+}

@@ -1,0 +1,499 @@
+//! Random graphs as proptest values: a recipe of steps that shrinks, turned into a graph with inputs in the same way every time.
+
+// Each test file uses its own part of this.
+#![allow(dead_code)]
+
+pub mod bounds;
+pub mod slope;
+
+use bounds::{Bounds, Precision};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use tapeless::graph::eval::Inputs;
+use tapeless::graph::{Args, Axis, Dag, Fold, NodeId, Op, text};
+use tapeless::op::Elem;
+use tapeless::shape::Shape;
+
+/// Cases a property runs, in hundredths of `TAPELESS_CASES`.
+pub fn check<S: Strategy>(hundredths: u32, strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+    let number = |name: &str, default: u32| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
+    let cases = (u64::from(number("TAPELESS_CASES", CASES)) * u64::from(hundredths)).div_ceil(100) as u32;
+    // The same cases every time, unless another seed is asked for.
+    let mut seed = [7u8; 32];
+    seed[..4].copy_from_slice(&number("TAPELESS_SEED", 1).to_le_bytes());
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 4000, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+    match runner.run(&strategy, property) {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, value)) => panic!("{reason}\nof the smallest case found:\n{value:?}"),
+        Err(TestError::Abort(reason)) => panic!("given up: {reason}"),
+    }
+}
+
+/// The cases of a property that counts 100 hundredths.
+pub const CASES: u32 = 2000;
+
+/// Fails a property.
+pub fn fail(message: impl Into<String>) -> TestCaseError {
+    TestCaseError::fail(message.into())
+}
+
+/// One step of a recipe. Every number has a meaning: what doesn't fit is taken modulo, or replaced by what does.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    kind: u8,
+    op: u8,
+    picks: [u8; 3],
+    extra: u8,
+    squash: bool,
+}
+
+/// A graph to be.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    /// How many samples.
+    pub samples: usize,
+    /// Where inputs' numbers come from.
+    pub seed: u32,
+    /// Inputs in halves: many ties and kinks.
+    pub coarse: bool,
+    pub steps: Vec<Step>,
+    /// How the loss is made of what the steps leave.
+    pub ending: u8,
+}
+
+/// What kind of graphs.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Out of which operations.
+    pub ops: fn(Elem) -> bool,
+    /// Operands are taken as they are, in the domain or not.
+    pub wild: bool,
+    /// Numbers per node, at most.
+    pub work: usize,
+    /// Samples: mostly up to this.
+    pub samples: usize,
+    /// Steps at most.
+    pub steps: usize,
+    /// Whether inputs may be coarse.
+    pub coarse: bool,
+}
+
+impl Style {
+    pub const ALL: Style = Style { ops: |_| true, wild: false, work: 4000, samples: 200, steps: 14, coarse: true };
+
+    /// Any recipe for this style.
+    pub fn recipes(self) -> impl Strategy<Value = Recipe> {
+        let short = 1..=self.samples.min(40);
+        let long = 1..=self.samples;
+        // More than a leaf.
+        let longest = if self.samples >= 200 { 4090..=5200usize } else { 1..=self.samples };
+        let samples = prop_oneof![60 => short, 38 => long, 2 => longest];
+        let step = (any::<u8>(), any::<u8>(), any::<[u8; 3]>(), any::<u8>(), any::<bool>());
+        let step = step.prop_map(|(kind, op, picks, extra, squash)| Step { kind, op, picks, extra, squash });
+        let coarse = if self.coarse { prop::bool::weighted(0.15).boxed() } else { Just(false).boxed() };
+        (samples, any::<u32>(), coarse, prop::collection::vec(step, 1..=self.steps), any::<u8>())
+            .prop_map(|(samples, seed, coarse, steps, ending)| Recipe { samples, seed, coarse, steps, ending })
+    }
+}
+
+/// Whether the operation has a second derivative everywhere.
+pub fn is_smooth(op: Elem) -> bool {
+    !matches!(op, Elem::Abs | Elem::Sign | Elem::Min | Elem::Max | Elem::Lt | Elem::Le | Elem::Gt | Elem::Ge | Elem::Eq | Elem::Ne | Elem::Select)
+}
+
+/// A graph with numbers for its inputs.
+pub struct Built {
+    /// Its only output is the loss.
+    pub dag: Dag,
+    pub inputs: Inputs,
+    /// The value of every step, in order.
+    pub pool: Vec<NodeId>,
+    pub loss: NodeId,
+}
+
+impl Built {
+    /// Graph and sizes, for messages.
+    pub fn describe(&self) -> String {
+        format!("{} samples\n{}", self.inputs.samples, text::print(&self.dag.without_dead_nodes()))
+    }
+
+    /// The columns of data input `k`.
+    pub fn columns(&self, k: usize) -> Vec<&[f64]> {
+        columns(&self.inputs, k)
+    }
+}
+
+/// The columns of data input `k`.
+pub fn columns(inputs: &Inputs, k: usize) -> Vec<&[f64]> {
+    inputs.data[k].chunks(inputs.samples.max(1)).collect()
+}
+
+/// SplitMix64, and numbers made of it.
+#[derive(Clone)]
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Near 0, by about 1.
+    pub fn around(&mut self) -> f64 {
+        (self.unit() + self.unit() + self.unit() + self.unit() - 2.0) * 1.7
+    }
+}
+
+const DATA: [(&str, &[usize]); 7] = [("x", &[]), ("y", &[]), ("pair", &[2]), ("column", &[3, 1]), ("row", &[1, 3]), ("long", &[70]), ("wide", &[5, 20])];
+const PARAMS: [(&str, &[usize]); 8] =
+    [("a", &[]), ("b", &[]), ("three", &[3]), ("tower", &[2, 1, 1]), ("square", &[3, 3]), ("far", &[70]), ("five", &[5, 1]), ("twenty", &[20])];
+const CONSTANTS: [f64; 8] = [2.0, 0.5, 1.0, -1.0, 0.0, 3.25, -0.3, 10.0];
+const POWERS: [i32; 12] = [2, 3, -1, 0, 1, -2, 4, 5, -3, 7, 16, -5];
+/// Values stay below this.
+const LARGE: f64 = 1e4;
+
+struct Builder {
+    dag: Dag,
+    inputs: Inputs,
+    bounds: Bounds,
+    numbers: Numbers,
+    coarse: bool,
+    style: Style,
+    pool: Vec<NodeId>,
+    ops: Vec<Elem>,
+}
+
+/// Follows a recipe.
+pub fn build(recipe: &Recipe, style: Style) -> Built {
+    let mut builder = Builder {
+        dag: Dag::new(),
+        inputs: Inputs { samples: recipe.samples, data: Vec::new(), params: Vec::new() },
+        bounds: Bounds::new(Precision::F64),
+        numbers: Numbers(u64::from(recipe.seed)),
+        coarse: recipe.coarse,
+        style,
+        pool: Vec::new(),
+        ops: Elem::ALL.iter().copied().filter(|op| (style.ops)(*op)).collect(),
+    };
+    // There is always a column, and something to differentiate by.
+    let x = builder.data(0);
+    let a = builder.param(0);
+    builder.pool.extend([a, x]);
+    for step in &recipe.steps {
+        let made = builder.step(step);
+        let tamed = builder.tame(made);
+        builder.pool.push(tamed);
+    }
+    let loss = builder.loss(recipe.ending);
+    builder.dag.output("loss", loss);
+    Built { dag: builder.dag, inputs: builder.inputs, pool: builder.pool, loss }
+}
+
+impl Builder {
+    fn push(&mut self, op: Op, args: &[NodeId]) -> Option<NodeId> {
+        let shape = self.dag.infer(&op, args)?;
+        let rows = if shape.varies_over_samples() { self.inputs.samples } else { 1 };
+        // Single numbers per sample are always allowed.
+        if shape.entries() > 4 && shape.entries() * rows > self.style.work {
+            return None;
+        }
+        let id = self.dag.push(op, Args::from_slice(args), None)?;
+        self.bounds.extend(&self.dag, &self.inputs);
+        Some(id)
+    }
+
+    fn must(&mut self, op: Op, args: &[NodeId]) -> NodeId {
+        self.push(op, args).expect("fits by construction")
+    }
+
+    fn elem(&mut self, op: Elem, args: &[NodeId]) -> NodeId {
+        self.must(Op::Elem(op), args)
+    }
+
+    fn constant(&mut self, c: f64) -> NodeId {
+        self.must(Op::Const(c.into()), &[])
+    }
+
+    fn fresh(&mut self, n: usize) -> Vec<f64> {
+        let coarse = self.coarse;
+        let mut one = || {
+            let x = self.numbers.around();
+            // Numbers of `f32`, so that programs of both types see the same.
+            if coarse { (x * 2.0).round() / 2.0 } else { f64::from(x as f32) }
+        };
+        (0..n).map(|_| one()).collect()
+    }
+
+    fn data(&mut self, k: usize) -> NodeId {
+        let (name, dims) = DATA[k];
+        if let Some(at) = self.dag.data().iter().position(|i| i.name == name) {
+            return self.must(Op::Data(at as u32), &[]);
+        }
+        let n = dims.iter().product::<usize>() * self.inputs.samples;
+        let numbers = self.fresh(n);
+        self.inputs.data.push(numbers);
+        let id = self.dag.add_data(name, Shape::per_sample(dims), None);
+        self.bounds.extend(&self.dag, &self.inputs);
+        id
+    }
+
+    fn param(&mut self, k: usize) -> NodeId {
+        let (name, dims) = PARAMS[k];
+        if let Some(at) = self.dag.params().iter().position(|i| i.name == name) {
+            return self.must(Op::Param(at as u32), &[]);
+        }
+        let numbers = self.fresh(dims.iter().product());
+        self.inputs.params.push(numbers);
+        let id = self.dag.add_param(name, Shape::new(dims), None);
+        self.bounds.extend(&self.dag, &self.inputs);
+        id
+    }
+
+    fn leaf(&mut self, k: usize) -> NodeId {
+        let big = self.inputs.samples * 100 <= self.style.work;
+        match k % 32 {
+            k @ 0..8 => self.constant(CONSTANTS[k]),
+            8 => self.must(Op::Count, &[]),
+            k @ 9..15 => self.param(k % 2),
+            k @ 15..20 => self.data(k % 2),
+            k @ 20..23 => self.data(k - 18),
+            k @ 23..26 => self.param(k - 21),
+            k @ 26..28 if big => self.data(k - 21),
+            k @ 28..31 if big => self.param(k - 23),
+            k => self.data(k % 5),
+        }
+    }
+
+    fn pick(&mut self, p: u8) -> NodeId {
+        let (how, k) = (p % 4, usize::from(p / 4));
+        let len = self.pool.len();
+        match how {
+            0 | 1 => self.pool[len - 1 - k % len.min(4)],
+            2 => self.pool[k % len],
+            _ => self.leaf(k),
+        }
+    }
+
+    fn varies(&self, id: NodeId) -> bool {
+        self.dag.shape(id).varies_over_samples()
+    }
+
+    fn step(&mut self, step: &Step) -> NodeId {
+        let extra = usize::from(step.extra);
+        let first = self.pick(step.picks[0]);
+        let dims: Vec<usize> = self.dag.shape(first).dims().to_vec();
+        match step.kind {
+            160..180 if self.varies(first) => self.over_samples(first, extra),
+            // Used again for every sample.
+            180..195 if self.varies(first) => {
+                let one = self.over_samples(first, extra);
+                let op = [Elem::Sub, Elem::Mul, Elem::Add, Elem::Max][extra / 4 % 4];
+                let op = if (self.style.ops)(op) { op } else { Elem::Sub };
+                self.elem(op, &[first, one])
+            }
+            195..215 if !dims.is_empty() => {
+                let made = self.over_dim(first, extra / 4 % dims.len(), extra);
+                if extra % 32 < 16 { self.without_axis(made, extra / 4 % dims.len()) } else { made }
+            }
+            215..222 => self.over_all(first, extra),
+            222..236 if !dims.is_empty() => {
+                let entries: usize = dims.iter().product();
+                let mut options = vec![vec![entries], vec![1, entries], vec![entries, 1], dims.iter().rev().copied().collect(), dims.iter().copied().filter(|d| *d != 1).collect()];
+                options.extend((2..entries).filter(|k| entries % k == 0).map(|k| vec![k, entries / k]));
+                let to = &options[extra % options.len()];
+                self.must(Op::Reshape(to.as_slice().into()), &[first])
+            }
+            236..250 => {
+                let mut to = dims.clone();
+                if extra % 2 == 0 || to.is_empty() {
+                    to.insert(0, [2, 3, 1, 5][extra / 4 % 4]);
+                }
+                if extra % 3 == 0 {
+                    for d in &mut to {
+                        if *d == 1 {
+                            *d = 3;
+                        }
+                    }
+                }
+                let shape = if self.varies(first) { Shape::per_sample(&to) } else { Shape::new(&to) };
+                if shape == *self.dag.shape(first) { first } else { self.push(Op::Broadcast(shape), &[first]).unwrap_or(first) }
+            }
+            _ => self.operation(step, first),
+        }
+    }
+
+    fn operation(&mut self, step: &Step, first: NodeId) -> NodeId {
+        let mut op = self.ops[usize::from(step.op) % self.ops.len()];
+        if let Elem::Powi(_) = op {
+            op = Elem::Powi(POWERS[usize::from(step.extra) % POWERS.len()]);
+        }
+        let mut args = vec![first];
+        for k in 1..op.arity() {
+            let next = self.pick(step.picks[k]);
+            args.push(next);
+            // What doesn't fit becomes its mean.
+            if self.dag.infer(&Op::Elem(op), &pad(&args, op.arity())).is_none() || !self.affordable(op, &args) {
+                args[k] = self.over_dims(next, Fold::Sum);
+            }
+            if !self.affordable(op, &args) {
+                args[0] = self.over_dims(args[0], Fold::Sum);
+            }
+        }
+        if !self.style.wild {
+            let ranges = op.ranges();
+            for k in 0..args.len() {
+                if step.squash && step.extra % 4 == 0 || !self.is_safe(op, &args) {
+                    let (lo, hi) = ranges[k];
+                    args[k] = self.squashed(args[k], lo, hi);
+                    // One is often enough.
+                    if self.is_safe(op, &args) && !step.squash {
+                        break;
+                    }
+                }
+            }
+        }
+        self.elem(op, &args)
+    }
+
+    fn affordable(&self, op: Elem, args: &[NodeId]) -> bool {
+        let Some(shape) = self.dag.infer(&Op::Elem(op), &pad(args, op.arity())) else { return false };
+        shape.entries() <= 4 || shape.entries() * if shape.varies_over_samples() { self.inputs.samples } else { 1 } <= self.style.work
+    }
+
+    /// Whether value and slopes are finite and moderate for the numbers at hand.
+    fn is_safe(&self, op: Elem, args: &[NodeId]) -> bool {
+        let Some(shape) = self.dag.infer(&Op::Elem(op), args) else { return false };
+        let operands: Vec<_> = args.iter().map(|a| (&self.bounds.nodes[a.index()].value, bounds::broadcast_index(self.dag.shape(*a).dims(), shape.dims()))).collect();
+        let rows = if shape.varies_over_samples() { self.inputs.samples } else { 1 };
+        let moderate = |x: f64| x.abs() <= LARGE;
+        (0..shape.entries()).all(|e| {
+            (0..rows).all(|i| {
+                let x: Vec<f64> = operands.iter().map(|(v, index)| v.at(index[e], if v.rows == 1 { 0 } else { i })).collect();
+                let y = op.value(&x);
+                moderate(y) && op.pullback(&x, y, 1.0).into_iter().all(moderate)
+            })
+        })
+    }
+
+    /// `lo + (hi - lo) sigmoid(x)`
+    fn squashed(&mut self, x: NodeId, lo: f64, hi: f64) -> NodeId {
+        let s = self.elem(Elem::Sigmoid, &[x]);
+        let (lo, width) = (self.constant(lo), self.constant(hi - lo));
+        let scaled = self.elem(Elem::Mul, &[width, s]);
+        self.elem(Elem::Add, &[lo, scaled])
+    }
+
+    fn tame(&mut self, id: NodeId) -> NodeId {
+        let small = self.bounds.nodes[id.index()].value.numbers.iter().all(|x| x.abs() <= LARGE);
+        if small || self.style.wild { id } else { self.squashed(id, -3.0, 3.0) }
+    }
+
+    fn over_samples(&mut self, x: NodeId, extra: usize) -> NodeId {
+        let fold = if (self.style.ops)(Elem::Max) { Fold::ALL[[0, 1, 2, 0][extra % 4]] } else { Fold::Sum };
+        let folded = self.must(Op::Reduce(fold, Axis::Samples), &[x]);
+        if fold != Fold::Sum || extra % 4 == 3 {
+            return folded;
+        }
+        let n = self.must(Op::Count, &[]);
+        self.elem(Elem::Div, &[folded, n])
+    }
+
+    fn over_dim(&mut self, x: NodeId, from_right: usize, extra: usize) -> NodeId {
+        let fold = if (self.style.ops)(Elem::Max) { Fold::ALL[[0, 1, 2, 0][extra % 4]] } else { Fold::Sum };
+        let extent = { self.dag.shape(x).dims()[self.dag.shape(x).dims().len() - 1 - from_right] };
+        let folded = self.must(Op::Reduce(fold, Axis::Dim(from_right as u32)), &[x]);
+        if fold != Fold::Sum || extra % 4 == 3 {
+            return folded;
+        }
+        let n = self.constant(extent as f64);
+        self.elem(Elem::Div, &[folded, n])
+    }
+
+    fn without_axis(&mut self, x: NodeId, from_right: usize) -> NodeId {
+        let mut dims: Vec<usize> = self.dag.shape(x).dims().to_vec();
+        dims.remove(dims.len() - 1 - from_right);
+        self.must(Op::Reshape(dims.as_slice().into()), &[x])
+    }
+
+    /// One number per sample, or one number. A sum is divided: it is a mean.
+    fn over_dims(&mut self, x: NodeId, fold: Fold) -> NodeId {
+        let mut out = x;
+        let dims: Vec<usize> = self.dag.shape(x).dims().to_vec();
+        let entries: usize = dims.iter().product();
+        for k in 0..dims.len() {
+            out = self.must(Op::Reduce(fold, Axis::Dim(k as u32)), &[out]);
+        }
+        if !dims.is_empty() {
+            out = self.must(Op::Reshape(Default::default()), &[out]);
+        }
+        if fold == Fold::Sum && entries > 1 {
+            let n = self.constant(entries as f64);
+            out = self.elem(Elem::Div, &[out, n]);
+        }
+        out
+    }
+
+    fn over_all(&mut self, x: NodeId, extra: usize) -> NodeId {
+        let fold = if (self.style.ops)(Elem::Max) { Fold::ALL[[0, 1, 2, 0][extra % 4]] } else { Fold::Sum };
+        let out = self.over_dims(x, fold);
+        if !self.varies(out) {
+            return out;
+        }
+        let out = self.must(Op::Reduce(fold, Axis::Samples), &[out]);
+        if fold != Fold::Sum || extra % 4 == 3 {
+            return out;
+        }
+        let n = self.must(Op::Count, &[]);
+        self.elem(Elem::Div, &[out, n])
+    }
+
+    /// One number out of the last steps that nothing uses, and of the parameter.
+    fn loss(&mut self, ending: u8) -> NodeId {
+        let mut used = vec![false; self.dag.nodes().len()];
+        for node in self.dag.nodes() {
+            for a in &node.args {
+                used[a.index()] = true;
+            }
+        }
+        let mut ends: Vec<NodeId> = self.pool.iter().rev().copied().filter(|id| !used[id.index()]).take(4).collect();
+        ends.dedup();
+        let mut total: Option<NodeId> = None;
+        for (k, id) in ends.into_iter().enumerate() {
+            let extra = usize::from(ending) / (1 + 2 * k);
+            let mut one = self.over_all(id, extra);
+            if extra % 5 == 1 {
+                one = self.squashed(one, 0.5, 2.5);
+                one = self.elem(Elem::Ln, &[one]);
+            }
+            total = Some(match total {
+                Some(t) => self.elem(if extra % 3 == 2 { Elem::Mul } else { Elem::Add }, &[t, one]),
+                None => one,
+            });
+        }
+        let total = total.expect("a pool is not empty");
+        let mut of_params = vec![false; self.dag.nodes().len()];
+        for id in self.dag.ids() {
+            of_params[id.index()] = matches!(self.dag.node(id).op, Op::Param(_)) || self.dag.node(id).args.iter().any(|a| of_params[a.index()]);
+        }
+        if of_params[total.index()] {
+            return total;
+        }
+        let a = self.param(0);
+        self.elem(Elem::Mul, &[a, total])
+    }
+}
+
+/// As many operands as the operation has, the missing ones like the first.
+fn pad(args: &[NodeId], arity: usize) -> Vec<NodeId> {
+    let mut out = args.to_vec();
+    out.resize(arity, args[0]);
+    out
+}
