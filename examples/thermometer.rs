@@ -76,11 +76,29 @@ fn draw(path: &str, w: f64, b: f64) -> Result<(), Box<dyn Error>> {
         .x_label_area_size(44)
         .y_label_area_size(56)
         .build_cartesian_2d(15.0..90.0, -10.0..35.0)?;
-    chart.configure_mesh().x_desc("reading (degrees of the unknown scale)").y_desc("temperature (degrees Celsius)").axis_desc_style(("sans-serif", 16)).draw()?;
+    chart
+        .configure_mesh()
+        .max_light_lines(0)
+        .x_desc("reading (degrees of the unknown scale)")
+        .y_desc("temperature (degrees Celsius)")
+        .axis_desc_style(("sans-serif", 16))
+        .draw()?;
     let label = format!("{w:.4} t_u {} {:.4}", if b < 0.0 { "-" } else { "+" }, b.abs());
-    chart.draw_series(LineSeries::new([15.0, 90.0].map(|t| (t, w * t + b)), RED.stroke_width(2)))?.label(label).legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], RED.stroke_width(2)));
-    chart.draw_series(T_U.iter().zip(&T_C).map(|(u, c)| Circle::new((*u, *c), 4, BLUE.filled())))?.label("readings").legend(|(x, y)| Circle::new((x + 12, y), 4, BLUE.filled()));
-    chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).label_font(("sans-serif", 15)).border_style(BLACK.mix(0.3)).background_style(WHITE.filled()).draw()?;
+    chart
+        .draw_series(LineSeries::new([15.0, 90.0].map(|t| (t, w * t + b)), RED.stroke_width(2)))?
+        .label(label)
+        .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], RED.stroke_width(2)));
+    chart
+        .draw_series(T_U.iter().zip(&T_C).map(|(u, c)| Circle::new((*u, *c), 4, BLUE.filled())))?
+        .label("readings")
+        .legend(|(x, y)| Circle::new((x + 12, y), 4, BLUE.filled()));
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .label_font(("sans-serif", 15))
+        .border_style(BLACK.mix(0.3))
+        .background_style(WHITE.filled())
+        .draw()?;
     root.present()?;
     Ok(())
 }

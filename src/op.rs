@@ -12,7 +12,9 @@
 //! run on numbers by the checker and builds the gradient's graph in `diff`. A contribution of `x.lift(0.0)` is dropped.
 //!
 //! Kinks follow one convention: the derivative is the mean of the two one-sided ones (`abs` at 0 has 0, `max` of equals gives each half);
-//! steps (comparisons, `sign`) have derivative 0 everywhere; `select` passes the adjoint by selecting, never by multiplying.
+//! steps (comparisons, `sign`) have derivative 0 everywhere; `select` passes the adjoint by selecting, never by multiplying. A contribution
+//! written `c.select(.., x.lift(0.0))` is exactly 0 where `c` is 0 however infinite what follows on the way to the inputs is: `diff` keeps the
+//! condition apart and applies it last.
 
 use smallvec::SmallVec;
 
@@ -63,13 +65,13 @@ macro_rules! table {
             Div div (x in -4.0..4.0, z in 0.3..4.0) = x / z, |y, d| [d / z, -(d / z * y)];
             /// The smaller of two; NaN if either is NaN. Of equals each has half of the derivative.
             Min min (x in -4.0..4.0, z in -4.0..4.0) = if x.is_nan() || x < z { x } else { z }, |y, d| [
-                x.lt(z).select(d, x.eq(z).select(d * 0.5, x.lift(0.0))),
-                z.lt(x).select(d, x.eq(z).select(d * 0.5, x.lift(0.0)))
+                x.le(z).select(x.eq(z).select(d * 0.5, d), x.lift(0.0)),
+                z.le(x).select(x.eq(z).select(d * 0.5, d), x.lift(0.0))
             ];
             /// The larger of two; NaN if either is NaN. Of equals each has half of the derivative.
             Max max (x in -4.0..4.0, z in -4.0..4.0) = if x.is_nan() || x > z { x } else { z }, |y, d| [
-                x.gt(z).select(d, x.eq(z).select(d * 0.5, x.lift(0.0))),
-                z.gt(x).select(d, x.eq(z).select(d * 0.5, x.lift(0.0)))
+                x.ge(z).select(x.eq(z).select(d * 0.5, d), x.lift(0.0)),
+                z.ge(x).select(x.eq(z).select(d * 0.5, d), x.lift(0.0))
             ];
             /// 1 where `x < z`, else 0 (also for NaN).
             Lt lt (x in -4.0..4.0, z in -4.0..4.0) = f64::from(x < z), |y, d| [x.lift(0.0), x.lift(0.0)];

@@ -161,8 +161,9 @@ fn differentiate(primal: &Dag, wrt: &[usize], fault: Option<&Fault>) -> Result<(
     // A parameter that the loss doesn't use has no node yet.
     let nodes: Vec<NodeId> = wrt.iter().map(|k| graph.push_op(Op::Param(*k as u32), &[])).collect();
     let gradient = diff::gradient(&graph, loss, &nodes, fault)?;
-    let outputs: Vec<(String, NodeId)> =
-        std::iter::once(("loss".to_string(), loss)).chain(wrt.iter().zip(&gradient.by).map(|(k, e)| (format!("d_{}", primal.params()[*k].name), e.id()))).collect();
+    let outputs: Vec<(String, NodeId)> = std::iter::once(("loss".to_string(), loss))
+        .chain(wrt.iter().zip(&gradient.by).map(|(k, e)| (format!("d_{}", primal.params()[*k].name), e.id())))
+        .collect();
     let contributions = gradient.contributions;
     let mut derived = graph.into_dag();
     derived.set_outputs(outputs);

@@ -92,7 +92,7 @@ impl Shape {
         for &d in &self.dims {
             entries = entries.saturating_mul(d);
         }
-        entries >= 1 && entries <= MAX_ENTRIES
+        (1..=MAX_ENTRIES).contains(&entries)
     }
 }
 

@@ -212,12 +212,15 @@ pub fn central_difference<T: Real>(bound: &Bound<'_, T>, theta: &Params<T>, delt
     Ok(out)
 }
 
+/// A graph and its data in `f64`: for each data input its entries' columns.
+type Wide = (Plan<f64>, Vec<Vec<Vec<f64>>>);
+
 /// The formula's value in `f64`, whatever the program's type.
 struct Reference<'b, 'd, T: Real> {
     bound: &'b Bound<'d, T>,
     theta: Vec<f64>,
     /// For an `f32` program: the same graph and data in `f64`.
-    wide: Option<(Plan<f64>, Vec<Vec<Vec<f64>>>)>,
+    wide: Option<Wide>,
 }
 
 impl<'b, 'd, T: Real> Reference<'b, 'd, T> {

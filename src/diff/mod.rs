@@ -5,13 +5,16 @@
 //! operand has no samples the coefficient is summed over samples and *then* multiplied by its seed. So the loop over samples never waits for
 //! a seed: for `ln(sum f)` the seed `1 / sum f` is known after the pass, and the gradient `1 / sum f * sum f'` needs only the same pass.
 //!
+//! A coefficient that is selected to be 0 (`select`, the smaller operand of `max`) has the condition beside it as a guard, which is applied after
+//! the operations further down: `select(x > 0, ln x, 0)` has adjoint `select(x > 0, d / x, 0)`, not `select(x > 0, d, 0) / x`, which is 0 / 0 at 0.
+//!
 //! An adjoint may be smaller than its node where it is the same along an axis (a scalar for the entries of a summed vector);
 //! it is broadcast when something needs the full shape.
 
 use crate::error::{Error, Place, Result};
 use crate::expr::{Expr, Graph};
 use crate::graph::{Axis, Fold, NodeId, Op};
-use crate::op::Num;
+use crate::op::{Elem, Num};
 use crate::shape::Shape;
 use smallvec::SmallVec;
 
@@ -45,11 +48,32 @@ pub struct Gradient<'g> {
     pub contributions: Vec<Contribution>,
 }
 
-/// One term of an adjoint: `coefficient`, times `seed` if there is one.
+/// One term of an adjoint: `coefficient` where `guard` is not 0, else 0; times `seed` if there is one.
 #[derive(Clone, Copy)]
 struct Term<'g> {
     seed: Option<Expr<'g>>,
+    guard: Option<Expr<'g>>,
     coefficient: Expr<'g>,
+}
+
+impl<'g> Term<'g> {
+    fn plain(coefficient: Expr<'g>) -> Self {
+        Term { seed: None, guard: None, coefficient }
+    }
+
+    /// The same term with the guard applied.
+    fn applied(self) -> Self {
+        match self.guard {
+            Some(guard) => Term { guard: None, coefficient: guard.select(self.coefficient, 0.0), ..self },
+            None => self,
+        }
+    }
+
+    /// The product of everything.
+    fn whole(self) -> Expr<'g> {
+        let coefficient = self.applied().coefficient;
+        self.seed.map_or(coefficient, |seed| seed * coefficient)
+    }
 }
 
 type Terms<'g> = SmallVec<[Term<'g>; 1]>;
@@ -84,7 +108,7 @@ pub fn gradient<'g>(graph: &'g Graph, result: NodeId, wrt: &[NodeId], fault: Opt
         (depends, dag.nodes().len())
     };
     let mut walk = Walk { graph, fault, adjoints: vec![Terms::new(); len], needed, contributions: Vec::new(), late: Vec::new() };
-    walk.add(result, Term { seed: None, coefficient: graph.constant(1.0) });
+    walk.add(result, Term::plain(graph.constant(1.0)));
     for k in (0..=result.index()).rev() {
         if walk.needed[k] && !walk.adjoints[k].is_empty() {
             walk.pull_back(NodeId::new(k));
@@ -126,7 +150,11 @@ impl<'g> Walk<'g, '_> {
         let same = |t: &Term<'g>| t.seed.map(Expr::id) == term.seed.map(Expr::id);
         if let Some(at) = self.adjoints[id.index()].iter().position(same) {
             let held = &mut self.adjoints[id.index()][at];
-            held.coefficient = held.coefficient + term.coefficient;
+            if held.guard.map(Expr::id) == term.guard.map(Expr::id) {
+                held.coefficient = held.coefficient + term.coefficient;
+            } else {
+                *held = Term { coefficient: held.applied().coefficient + term.applied().coefficient, guard: None, ..*held };
+            }
             return;
         }
         self.adjoints[id.index()].push(term);
@@ -138,13 +166,13 @@ impl<'g> Walk<'g, '_> {
             let mut rest = Terms::new();
             for (t, early) in terms.into_iter().zip(early) {
                 if early {
-                    let whole = times(t);
+                    let whole = t.whole();
                     merged = Some(merged.map_or(whole, |m| m + whole));
                 } else {
                     rest.push(t);
                 }
             }
-            rest.extend(merged.map(|coefficient| Term { seed: None, coefficient }));
+            rest.extend(merged.map(Term::plain));
             self.adjoints[id.index()] = rest;
         }
     }
@@ -169,7 +197,7 @@ impl<'g> Walk<'g, '_> {
 
     /// The whole adjoint as one expression.
     fn total(&self, id: NodeId) -> Option<Expr<'g>> {
-        self.adjoints[id.index()].iter().map(|t| times(*t)).reduce(|a, b| a + b)
+        self.adjoints[id.index()].iter().map(|t| t.whole()).reduce(|a, b| a + b)
     }
 
     /// Hands the adjoint of a node on to its operands.
@@ -189,7 +217,7 @@ impl<'g> Walk<'g, '_> {
             .map(|operand| Contribution {
                 node: id,
                 operand,
-                incoming: terms.iter().map(|t| (t.seed.map(Expr::id), t.coefficient.id())).collect(),
+                incoming: terms.iter().map(|t| (t.seed.map(Expr::id), t.applied().coefficient.id())).collect(),
                 outgoing: Vec::new(),
             })
             .collect();
@@ -205,7 +233,7 @@ impl<'g> Walk<'g, '_> {
                     Op::Reshape(_) => pull,
                     _ => self.settle(pull, answer, operands[record.operand]),
                 };
-                record.outgoing.push((!self.is_zero(outgoing.coefficient)).then(|| times(outgoing).id()));
+                record.outgoing.push((!self.is_zero(outgoing.coefficient)).then(|| outgoing.whole().id()));
                 self.add(args[record.operand], outgoing);
             }
         }
@@ -214,10 +242,14 @@ impl<'g> Walk<'g, '_> {
 
     /// The contribution of one term to each operand, still of the answer's shape (or smaller).
     fn pulls(&self, op: &Op, operands: &[Expr<'g>], answer: Expr<'g>, term: Term<'g>) -> SmallVec<[Term<'g>; 3]> {
+        if let Op::Elem(e) = op {
+            let pulls = e.pullback(operands, answer, term.coefficient);
+            return pulls.into_iter().map(|coefficient| self.guarded(Term { coefficient, ..term })).collect();
+        }
+        let term = term.applied();
         let d = term.coefficient;
-        let seeded = |coefficient| Term { seed: term.seed, coefficient };
+        let seeded = |coefficient| Term { coefficient, ..term };
         match op {
-            Op::Elem(e) => e.pullback(operands, answer, d).into_iter().map(seeded).collect(),
             Op::Broadcast(_) => smallvec::smallvec![term],
             Op::Reshape(_) => {
                 let to = operands[0].shape();
@@ -231,38 +263,62 @@ impl<'g> Walk<'g, '_> {
                 // Equal extremes share: each has 1 / (how many there are).
                 let hit = operands[0].eq(answer);
                 let share = d / hit.fold_keeping(Fold::Sum, *axis as usize);
-                smallvec::smallvec![seeded(hit.select(share, hit.lift(0.0)))]
+                smallvec::smallvec![Term { guard: Some(hit), coefficient: share, ..term }]
             }
             Op::Reduce(fold, Axis::Samples) => {
-                let whole = times(term);
-                let one = d.lift(1.0);
-                let scalar = whole.shape().entries() == 1;
-                match fold {
-                    Fold::Sum if scalar => smallvec::smallvec![Term { seed: Some(whole.reshape(&[])), coefficient: one }],
-                    Fold::Sum => smallvec::smallvec![Term { seed: None, coefficient: whole }],
+                let whole = term.whole();
+                let (whole, guard) = match fold {
+                    Fold::Sum => (whole, None),
                     Fold::Min | Fold::Max => {
                         let hit = operands[0].eq(answer);
-                        let share = whole / hit.fold_samples(Fold::Sum, "ties");
-                        if share.shape().entries() == 1 {
-                            smallvec::smallvec![Term { seed: Some(share.reshape(&[])), coefficient: hit }]
-                        } else {
-                            smallvec::smallvec![Term { seed: None, coefficient: hit.select(share, hit.lift(0.0)) }]
-                        }
+                        (whole / hit.fold_samples(Fold::Sum, "ties"), Some(hit))
                     }
-                }
+                };
+                smallvec::smallvec![if whole.shape().entries() == 1 {
+                    Term { seed: Some(whole.reshape(&[])), guard, coefficient: d.lift(1.0) }
+                } else {
+                    Term { seed: None, guard, coefficient: whole }
+                }]
             }
+            Op::Elem(_) => unreachable!("done above"),
             Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => SmallVec::new(),
         }
     }
 
-    /// Brings a contribution to the operand's shape: sums over the axes along which the operand was broadcast.
-    fn settle(&self, term: Term<'g>, answer: Expr<'g>, operand: Expr<'g>) -> Term<'g> {
-        let Term { seed, mut coefficient } = term;
-        if self.is_zero(coefficient) {
+    /// A term whose coefficient was selected to be 0 somewhere: the condition becomes its guard.
+    fn guarded(&self, term: Term<'g>) -> Term<'g> {
+        let (args, op) = {
+            let dag = self.graph.dag();
+            let node = dag.node(term.coefficient.id());
+            (node.args.clone(), node.op.clone())
+        };
+        if op != Op::Elem(Elem::Select) {
             return term;
         }
-        // The shape in which the operand met the others; a reduction's operand is itself the larger one.
+        let [condition, chosen, other] = [args[0], args[1], args[2]].map(|a| self.graph.node(a));
+        let (condition, coefficient) = if self.is_zero(other) {
+            (condition, chosen)
+        } else if self.is_zero(chosen) {
+            (condition.eq(0.0), other)
+        } else {
+            return term;
+        };
+        let guard = match term.guard {
+            Some(outer) => outer.select(condition, 0.0),
+            None => condition,
+        };
+        Term { guard: Some(guard), coefficient, ..term }
+    }
+
+    /// Brings a contribution to the operand's shape: sums over the axes along which the operand was broadcast.
+    fn settle(&self, term: Term<'g>, answer: Expr<'g>, operand: Expr<'g>) -> Term<'g> {
         let (answer, target) = (answer.shape(), operand.shape());
+        if self.is_zero(term.coefficient) || answer == target {
+            return term;
+        }
+        // What is summed is what the guard lets through. (A reduction's operand is the larger one: there is nothing to sum.)
+        let grows = target.entries() >= answer.entries() && target.varies_over_samples() >= answer.varies_over_samples();
+        let Term { seed, guard, mut coefficient } = if grows { term } else { term.applied() };
         let rank = answer.dims().len().max(coefficient.shape().dims().len());
         for axis in 0..rank {
             let (met, wanted) = (answer.extent_from_right(axis), target.extent_from_right(axis));
@@ -278,22 +334,11 @@ impl<'g> Walk<'g, '_> {
             coefficient = coefficient.reshape(&dims);
         }
         if answer.varies_over_samples() && !target.varies_over_samples() {
-            let summed = if coefficient.shape().varies_over_samples() {
-                coefficient.fold_samples(Fold::Sum, "adjoint")
-            } else {
-                coefficient * self.graph.count()
-            };
-            return Term { seed: None, coefficient: times(Term { seed, coefficient: summed }) };
+            let summed =
+                if coefficient.shape().varies_over_samples() { coefficient.fold_samples(Fold::Sum, "adjoint") } else { coefficient * self.graph.count() };
+            return Term::plain(Term { seed, guard, coefficient: summed }.whole());
         }
-        Term { seed, coefficient }
-    }
-}
-
-/// The product of a term's seed and coefficient.
-fn times(term: Term<'_>) -> Expr<'_> {
-    match term.seed {
-        Some(seed) => seed * term.coefficient,
-        None => term.coefficient,
+        Term { seed, guard, coefficient }
     }
 }
 
@@ -309,5 +354,32 @@ pub(crate) fn op_name(op: &Op) -> &str {
         Op::Broadcast(_) => "broadcast",
         Op::Reshape(_) => "reshape",
         Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => "input",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::eval::{Inputs, outputs};
+
+    /// The gradient by `w` at `w` of a formula in `x` and `w`, by the oracle.
+    fn slope(formula: impl for<'g> Fn(Expr<'g>, Expr<'g>) -> Expr<'g>, x: &[f64], w: f64) -> f64 {
+        let graph = Graph::new();
+        let (data, param) = (graph.data("x"), graph.param("w"));
+        let loss = formula(data, param);
+        let by = gradient(&graph, loss.id(), &[param.id()], None).unwrap().by[0].id();
+        let mut dag = graph.into_dag();
+        dag.output("d_w", by);
+        outputs(&dag, &Inputs { samples: x.len(), data: vec![x.to_vec()], params: vec![vec![w]] })[0].numbers[0]
+    }
+
+    #[test]
+    fn an_operand_not_chosen_contributes_exactly_nothing() {
+        let x = [0.0, -1.0, 2.0];
+        assert_eq!(slope(|x, w| (x * w).gt(0.0).select((x * w).ln(), 0.0).sum(), &x, 4.0), 0.25);
+        assert_eq!(slope(|x, w| (x * w).le(0.0).select(7.0, (x * w).sqrt()).sum(), &x, 2.0), 0.5);
+        assert_eq!(slope(|x, w| (x * w).ln().max(-50.0).sum(), &[0.0, 2.0], 4.0), 0.25);
+        assert_eq!(slope(|x, w| (x * w).recip().powi(2).max_all(), &[1.0, 2.0], 2.0), -0.25);
+        assert_eq!(slope(|x, w| (x * w).sqrt().max_all(), &[0.0, 1.0], 4.0), 0.25);
     }
 }

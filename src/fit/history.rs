@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn tables_are_aligned_and_short() {
         let table = history(2, &[("w", &[])]).to_string();
-        assert_eq!(table, "step      loss  gradient norm         w\n   1  0.100000   1.000000e-7  1.000000\n   2  0.200000   2.000000e-7  2.000000");
+        assert_eq!(table, "step      loss  gradient norm         w\n   1  0.100000    1.000000e-7  1.000000\n   2  0.200000    2.000000e-7  2.000000");
         let table = history(1000, &[("w", &[40])]).to_string();
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 1 + 8 + 1 + 8);

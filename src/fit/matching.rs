@@ -56,8 +56,8 @@ impl Matching {
     /// Begins a step: the runs to go through, their counts moved on by one.
     ///
     /// # Errors
-    /// [`Error::Layout`] if the gradient holds a parameter that `theta` hasn't, or has in another shape, or if `theta` is laid out otherwise than
-    /// in the steps before (or in the restored state). Nothing is counted then.
+    /// [`Error::Layout`](crate::Error::Layout) if the gradient holds a parameter that `theta` hasn't, or has in another shape, or if `theta` is laid
+    /// out otherwise than in the steps before (or in the restored state). Nothing is counted then.
     pub fn begin(&mut self, theta: &Arc<Layout>, grad: &Arc<Layout>) -> Result<&[Run]> {
         let known = |kept: &Option<Arc<Layout>>, new| kept.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, new));
         if !known(&self.theta, theta) || !known(&self.grad, grad) {
@@ -86,7 +86,8 @@ impl Matching {
     /// Takes the layout and the counts of a state over. A state saved before the first step fits every layout.
     ///
     /// # Errors
-    /// [`Error::Layout`] if steps were taken with parameters laid out otherwise; [`Error::Setting`] if there isn't one count for each parameter.
+    /// [`Error::Layout`](crate::Error::Layout) if steps were taken with parameters laid out otherwise; [`Error::Setting`](crate::Error::Setting) if
+    /// there isn't one count for each parameter.
     pub fn restore(&mut self, state: &State) -> Result<()> {
         if state.counts.len() != state.layout.names().count() {
             return Err(state.refused(format!("{} counts for {} parameters", state.counts.len(), state.layout.names().count())));
@@ -132,6 +133,7 @@ impl Matching {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use crate::graph::Input;
     use crate::shape::Shape;
 

@@ -229,7 +229,7 @@ impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {
                 (false, true) => Some(Stop::Tolerance),
                 (false, false) => (taken == self.steps).then_some(Stop::Steps),
             };
-            if self.record_every > 0 && (step == 1 || step % self.record_every == 0 || stop.is_some()) {
+            if self.record_every > 0 && (step == 1 || step.is_multiple_of(self.record_every) || stop.is_some()) {
                 self.history.push(step, loss, grad.norm(), theta.values());
             }
             if matches!(stop, None | Some(Stop::Steps)) {

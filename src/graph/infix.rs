@@ -74,14 +74,15 @@ fn note(shape: &Shape) -> String {
 fn formula(dag: &Dag, id: super::NodeId, pieces: &[Option<Piece>]) -> Piece {
     let node = dag.node(id);
     let arg = |k: usize| pieces[node.args[k].index()].as_ref().expect("operands of a live node are live");
-    let infix = |sign: &str, binding: Binding, right: Binding| Piece {
-        text: format!("{} {sign} {}", arg(0).at_least(binding), arg(1).at_least(right)),
-        binding,
-    };
+    let infix =
+        |sign: &str, binding: Binding, right: Binding| Piece { text: format!("{} {sign} {}", arg(0).at_least(binding), arg(1).at_least(right)), binding };
     match &node.op {
         Op::Const(c) => {
             let v = c.value();
-            Piece { text: if v.fract() == 0.0 && v.abs() < 1e15 { format!("{v}") } else { format!("{v:?}") }, binding: if v < 0.0 { Binding::Sign } else { Binding::Atom } }
+            Piece {
+                text: if v.fract() == 0.0 && v.abs() < 1e15 { format!("{v}") } else { format!("{v:?}") },
+                binding: if v < 0.0 { Binding::Sign } else { Binding::Atom },
+            }
         }
         Op::Data(k) => Piece::atom(&dag.data()[*k as usize].name),
         Op::Param(k) => Piece::atom(&dag.params()[*k as usize].name),

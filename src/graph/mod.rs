@@ -85,9 +85,14 @@ impl Fold {
                 #[allow(clippy::eq_op)]
                 if (a < b) | (a != a) { a } else { b }
             }
-            Fold::Max => {
+            Fold::Max =>
+            {
                 #[allow(clippy::eq_op)]
-                if (a > b) | (a != a) { a } else { b }
+                if (a > b) | (a != a) {
+                    a
+                } else {
+                    b
+                }
             }
         }
     }

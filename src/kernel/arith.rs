@@ -96,7 +96,7 @@ pub trait Arith {
 
 /// `Arith` over one number. With `PATCH = false` slow ranges are left unmended, so that a loop over lanes has no branch
 /// and vectorises; the caller mends those lanes in a second loop.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Scalar<T, const PATCH: bool = true>(PhantomData<T>);
 
 impl<T, const PATCH: bool> Scalar<T, PATCH> {

@@ -137,18 +137,8 @@ pub enum MathFn {
 
 impl MathFn {
     /// All of them.
-    pub const ALL: [MathFn; 10] = [
-        MathFn::Exp,
-        MathFn::ExpM1,
-        MathFn::Ln,
-        MathFn::Ln1p,
-        MathFn::Sin,
-        MathFn::Cos,
-        MathFn::Tanh,
-        MathFn::Sigmoid,
-        MathFn::Softplus,
-        MathFn::Pow,
-    ];
+    pub const ALL: [MathFn; 10] =
+        [MathFn::Exp, MathFn::ExpM1, MathFn::Ln, MathFn::Ln1p, MathFn::Sin, MathFn::Cos, MathFn::Tanh, MathFn::Sigmoid, MathFn::Softplus, MathFn::Pow];
 }
 
 /// One instruction.
@@ -225,7 +215,9 @@ impl Inst {
             Inst::Un(_, a) | Inst::Not(a) | Inst::Bits(a) | Inst::Real(a) | Inst::Shl(a, _) | Inst::Shr(a, _) => smallvec::smallvec![a],
             Inst::Store(_, a) | Inst::Output(_, a) | Inst::Fold(_, _, a) | Inst::Accumulate(_, _, a) => smallvec::smallvec![a],
             Inst::Math(f, a, _) if f != MathFn::Pow => smallvec::smallvec![a],
-            Inst::Bin(_, a, b) | Inst::Cmp(_, a, b) | Inst::Mask(_, a, b) | Inst::Int(_, a, b) | Inst::Patch(_, a, b) | Inst::Math(_, a, b) => smallvec::smallvec![a, b],
+            Inst::Bin(_, a, b) | Inst::Cmp(_, a, b) | Inst::Mask(_, a, b) | Inst::Int(_, a, b) | Inst::Patch(_, a, b) | Inst::Math(_, a, b) => {
+                smallvec::smallvec![a, b]
+            }
             Inst::FoldProduct(_, a, b) | Inst::AccumulateProduct(_, a, b) => smallvec::smallvec![a, b],
             Inst::Fma { a, b, c, .. } | Inst::Select(a, b, c) => smallvec::smallvec![a, b, c],
         }
@@ -257,10 +249,7 @@ impl Inst {
 
     /// Whether it writes something, and so stays though nobody uses its value.
     pub fn is_sink(&self) -> bool {
-        matches!(
-            self,
-            Inst::Store(..) | Inst::Output(..) | Inst::Fold(..) | Inst::FoldProduct(..) | Inst::Accumulate(..) | Inst::AccumulateProduct(..)
-        )
+        matches!(self, Inst::Store(..) | Inst::Output(..) | Inst::Fold(..) | Inst::FoldProduct(..) | Inst::Accumulate(..) | Inst::AccumulateProduct(..))
     }
 }
 

@@ -119,11 +119,8 @@ fn unrolled<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
         let entries = node.shape.entries();
         let computed: SmallVec<[V; 1]> = match &node.op {
             Op::Elem(op) => {
-                let tables: SmallVec<[Vec<usize>; 3]> = if entries == 1 {
-                    SmallVec::new()
-                } else {
-                    node.args.iter().map(|a| broadcast_index(dag.shape(*a).dims(), node.shape.dims())).collect()
-                };
+                let tables: SmallVec<[Vec<usize>; 3]> =
+                    if entries == 1 { SmallVec::new() } else { node.args.iter().map(|a| broadcast_index(dag.shape(*a).dims(), node.shape.dims())).collect() };
                 let mut out = SmallVec::with_capacity(entries);
                 for e in 0..entries {
                     let mut x: SmallVec<[V; 3]> = SmallVec::new();
@@ -195,7 +192,13 @@ fn nested<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
     let mut builder = Builder::<T>::new(dims.clone());
     let mut values: HashMap<NodeId, V> = HashMap::new();
     let access = |operand: &[usize], first: usize| Access { base: first as u32, strides: strides(operand, dims).iter().map(|s| *s as u32).collect() };
-    fn point<T: Real>(shared: &mut Shared<'_>, builder: &mut Builder<T>, values: &HashMap<NodeId, V>, id: NodeId, access: &dyn Fn(&[usize], usize) -> Access) -> V {
+    fn point<T: Real>(
+        shared: &mut Shared<'_>,
+        builder: &mut Builder<T>,
+        values: &HashMap<NodeId, V>,
+        id: NodeId,
+        access: &dyn Fn(&[usize], usize) -> Access,
+    ) -> V {
         if let Some(v) = values.get(&id) {
             return *v;
         }

@@ -53,11 +53,28 @@ impl Operand {
 #[derive(Clone, Debug)]
 enum Instruction {
     /// One number from numbers: the common case, without index arithmetic.
-    Scalar { op: Elem, out: usize, args: SmallVec<[usize; 3]> },
-    Elem { op: Elem, out: usize, entries: usize, args: SmallVec<[Operand; 3]> },
-    Copy { out: usize, entries: usize, from: Operand },
+    Scalar {
+        op: Elem,
+        out: usize,
+        args: SmallVec<[usize; 3]>,
+    },
+    Elem {
+        op: Elem,
+        out: usize,
+        entries: usize,
+        args: SmallVec<[Operand; 3]>,
+    },
+    Copy {
+        out: usize,
+        entries: usize,
+        from: Operand,
+    },
     /// Each group of slots folds into one result.
-    Fold { fold: Fold, out: usize, groups: Vec<Vec<usize>> },
+    Fold {
+        fold: Fold,
+        out: usize,
+        groups: Vec<Vec<usize>>,
+    },
 }
 
 /// A straight-line program over slots.

@@ -76,11 +76,7 @@ impl<T: Real> CompiledPass<T> {
 
     /// Working memory for one thread, made anew.
     pub fn new_worker(&self, samples: usize) -> Worker<T> {
-        Worker {
-            scratch: self.executable.scratch(),
-            sums: vec![0.0; self.folds.len()],
-            tree: Tree::new(self.folds.clone(), samples.div_ceil(LEAF)),
-        }
+        Worker { scratch: self.executable.scratch(), sums: vec![0.0; self.folds.len()], tree: Tree::new(self.folds.clone(), samples.div_ceil(LEAF)) }
     }
 
     fn idle_worker(&self, workers: &Workers<T>) -> Box<Worker<T>> {
@@ -115,7 +111,8 @@ impl<T: Real> CompiledPass<T> {
                     part.push(piece);
                 }
             }
-            let mut rows: Vec<&mut [f64]> = if width == 0 { (0..chunks).map(|_| Default::default()).collect() } else { partials.chunks_mut(width).take(chunks).collect() };
+            let mut rows: Vec<&mut [f64]> =
+                if width == 0 { (0..chunks).map(|_| Default::default()).collect() } else { partials.chunks_mut(width).take(chunks).collect() };
             rows.par_iter_mut().zip(parts.par_iter_mut()).enumerate().for_each(|(c, (row, part))| run(c, row, part));
         } else {
             partials.par_chunks_mut(width).take(chunks).enumerate().for_each(|(c, row)| run(c, row, &mut []));

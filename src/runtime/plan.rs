@@ -160,12 +160,15 @@ impl<T: Real> Plan<T> {
     }
 }
 
+/// A pass's columns, and threads' working memory for it.
+type BoundPass<'d, T> = (Vec<&'d [T]>, Workers<T>);
+
 /// A plan with data: columns resolved, the bind moment's results in place.
 pub struct BoundPlan<'d, T> {
     slots: Vec<f64>,
     samples: usize,
     /// For each call stage its pass's columns and workers.
-    passes: Vec<Option<(Vec<&'d [T]>, Workers<T>)>>,
+    passes: Vec<Option<BoundPass<'d, T>>>,
     workspaces: ArrayQueue<Box<Workspace<T>>>,
 }
 
@@ -199,9 +202,7 @@ impl<'d, T: Real> BoundPlan<'d, T> {
 
     /// Evaluates at a point; `read` gets the slots when all is done, `outputs` receives per-sample results.
     pub fn evaluate<R>(&self, plan: &Plan<T>, theta: &[T], outputs: &mut [Vec<T>], read: impl FnOnce(&[f64]) -> R) -> R {
-        let mut workspace = self.workspaces.pop().unwrap_or_else(|| {
-            Box::new(Workspace::new(self.slots.clone(), &plan.call, self.samples))
-        });
+        let mut workspace = self.workspaces.pop().unwrap_or_else(|| Box::new(Workspace::new(self.slots.clone(), &plan.call, self.samples)));
         for (slot, x) in workspace.slots[..plan.params].iter_mut().zip(theta) {
             *slot = x.to_f64();
         }

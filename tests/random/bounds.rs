@@ -2,7 +2,8 @@
 //!
 //! First order and forward: `error(y) = sum |dy/dx| error(x) + a few ulp of y`, the slopes from the table's own pullbacks. Two ways to compute
 //! the same formula may differ by the sum of their bounds and by no more, so a comparison can be as tight as the formula's conditioning allows.
-//! A comparison whose operands are nearer than their errors is undecided; a number that depends on one gets a bound that says so.
+//! A comparison whose operands are nearer than their errors is undecided; a number that depends on one gets a bound that says so. Numbers
+//! made by the same operations from the same numbers are equal whatever the roundings: each carries a mark of how it was made.
 
 use tapeless::graph::eval::{Inputs, Value};
 use tapeless::graph::{Axis, Dag, Fold, NodeId, Op};
@@ -30,13 +31,41 @@ const CARE: f64 = 4.0;
 pub struct Bounded {
     pub value: Value,
     pub errors: Vec<f64>,
+    /// How each number was made: equal marks, equal bits.
+    marks: Vec<u64>,
+    /// Of a minimum or maximum: whether only one operand, or several that are equal for certain, can be it. Empty for other nodes.
+    alone: Vec<bool>,
 }
 
 impl Bounded {
-    fn at(&self, e: usize, i: usize) -> (f64, f64) {
-        let k = e * self.value.rows + if self.value.rows == 1 { 0 } else { i };
-        (self.value.numbers[k], self.errors[k])
+    fn position(&self, e: usize, i: usize) -> usize {
+        e * self.value.rows + if self.value.rows == 1 { 0 } else { i }
     }
+
+    fn at(&self, e: usize, i: usize) -> Number {
+        let k = self.position(e, i);
+        (self.value.numbers[k], self.errors[k], self.marks[k])
+    }
+
+    fn is_alone(&self, e: usize, i: usize) -> bool {
+        self.alone.get(self.position(e, i)).copied().unwrap_or(false)
+    }
+}
+
+/// A number, what it may be off by, and its mark.
+type Number = (f64, f64, u64);
+
+/// A mark of something made from marked operands.
+fn mark(how: u64, operands: impl Iterator<Item = u64>) -> u64 {
+    operands.fold(how ^ 0x9e37_79b9_7f4a_7c15, |m, o| (m.rotate_left(23) ^ o).wrapping_mul(0xff51_afd7_ed55_8ccd))
+}
+
+/// A mark of an operation.
+fn mark_of(op: &Op, varies: bool) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    (op, varies).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Values and bounds of the nodes of a growing graph.
@@ -74,6 +103,9 @@ impl Bounds {
         let index = |k: usize| broadcast_index(dag.shape(node.args[k]).dims(), node.shape.dims());
         let mut numbers = Vec::with_capacity(entries * rows);
         let mut errors = Vec::with_capacity(entries * rows);
+        let mut marks = Vec::with_capacity(entries * rows);
+        let mut alone = Vec::new();
+        let how = mark_of(&node.op, rows > 1);
         match &node.op {
             Op::Const(c) => {
                 numbers.push(c.value());
@@ -88,27 +120,44 @@ impl Bounds {
                 let args: Vec<(&Bounded, Vec<usize>)> = (0..node.args.len()).map(|k| (operand(k), index(k))).collect();
                 let mut x = [0.0; 3];
                 let mut ex = [0.0; 3];
+                let mut mx = [0; 3];
                 for e in 0..entries {
                     for i in 0..rows {
                         for (k, (b, index)) in args.iter().enumerate() {
-                            (x[k], ex[k]) = b.at(index[e], i);
+                            (x[k], ex[k], mx[k]) = b.at(index[e], i);
                         }
                         // What a minimum is compared with to find where it was taken has its bits.
-                        if same && x[0] == x[1] {
+                        if same && x[0] == x[1] && args.iter().any(|(b, index)| b.is_alone(index[e], i)) {
                             ex = [0.0; 3];
                         }
-                        let y = op.value(&x[..args.len()]);
+                        let n = args.len();
+                        let y = op.value(&x[..n]);
                         numbers.push(y);
-                        errors.push(self.elementwise(*op, &x[..args.len()], &ex[..args.len()], y));
+                        let equal = n == 2 && mx[0] == mx[1];
+                        if equal && matches!(op, Elem::Lt | Elem::Le | Elem::Gt | Elem::Ge | Elem::Eq | Elem::Ne | Elem::Sub) {
+                            ex = [0.0; 3];
+                        }
+                        errors.push(self.elementwise(*op, &x[..n], &ex[..n], y));
+                        // Some give an operand as it is.
+                        let near = |gap: f64, error: f64| error > 0.0 && !(gap.abs() > CARE * error);
+                        marks.push(match op {
+                            Elem::Abs if x[0] > 0.0 => mx[0],
+                            Elem::Min | Elem::Max if equal => mx[0],
+                            Elem::Min | Elem::Max if !near(x[0] - x[1], ex[0] + ex[1]) => mx[usize::from(y != x[0])],
+                            Elem::Select if !near(x[0], ex[0]) => mx[if x[0] != 0.0 { 1 } else { 2 }],
+                            _ => mark(how, mx[..n].iter().copied()),
+                        });
                     }
                 }
             }
             Op::Reduce(fold, Axis::Samples) => {
                 let from = operand(0);
                 for e in 0..entries {
-                    let (y, error) = self.reduce(*fold, (0..inputs.samples).map(|i| from.at(e, i)));
+                    let (y, error, one) = self.reduce(*fold, (0..inputs.samples).map(|i| from.at(e, i)));
                     numbers.push(y);
                     errors.push(error);
+                    alone.push(one);
+                    marks.push(mark(how, (0..inputs.samples).map(|i| from.at(e, i).2)));
                 }
             }
             Op::Reduce(fold, Axis::Dim(_)) => {
@@ -119,28 +168,39 @@ impl Bounds {
                 }
                 for group in &groups {
                     for i in 0..rows {
-                        let (y, error) = self.reduce(*fold, group.iter().map(|e| from.at(*e, i)));
+                        let (y, error, one) = self.reduce(*fold, group.iter().map(|e| from.at(*e, i)));
                         numbers.push(y);
                         errors.push(error);
+                        alone.push(one);
+                        marks.push(mark(how, group.iter().map(|e| from.at(*e, i).2)));
                     }
                 }
             }
             Op::Broadcast(_) => {
                 for e in index(0) {
                     for i in 0..rows {
-                        let (y, error) = operand(0).at(e, i);
+                        let (y, error, mark) = operand(0).at(e, i);
                         numbers.push(y);
                         errors.push(error);
+                        marks.push(mark);
+                        alone.push(operand(0).is_alone(e, i));
                     }
                 }
             }
             Op::Reshape(_) => {
+                alone.extend_from_slice(&operand(0).alone);
                 numbers.extend_from_slice(&operand(0).value.numbers);
                 errors.extend_from_slice(&operand(0).errors);
+                marks.extend_from_slice(&operand(0).marks);
             }
         }
         errors.resize(numbers.len(), 0.0);
-        Bounded { value: Value { rows, numbers }, errors }
+        marks.resize(numbers.len(), 0);
+        // An exact number is itself, however it was made.
+        for (mark, x) in marks.iter_mut().zip(&numbers).zip(&errors).filter(|(_, e)| **e == 0.0).map(|(m, _)| m) {
+            *mark = x.to_bits();
+        }
+        Bounded { value: Value { rows, numbers }, errors, marks, alone }
     }
 
     fn elementwise(&self, op: Elem, x: &[f64], ex: &[f64], y: f64) -> f64 {
@@ -166,7 +226,9 @@ impl Bounds {
         for k in 0..x.len() {
             if ex[k] > 0.0 {
                 // First order is not enough for an error as large as a good part of the operand.
-                let trusted = slopes[k] == 0.0 || ex[k] <= 1e-3 * x[k].abs() || ex[k] <= 1e-3 && op.value(&shifted(x, k, ex[k])).is_finite() && op.value(&shifted(x, k, -ex[k])).is_finite();
+                let trusted = slopes[k] == 0.0
+                    || ex[k] <= 1e-3 * x[k].abs()
+                    || ex[k] <= 1e-3 && op.value(&shifted(x, k, ex[k])).is_finite() && op.value(&shifted(x, k, -ex[k])).is_finite();
                 error += if trusted { (slopes[k] * ex[k]).abs() } else { f64::INFINITY };
             }
         }
@@ -176,32 +238,41 @@ impl Bounds {
             Elem::Powi(n) => f64::from(n).abs() + 1.0,
             _ => 4.0,
         };
-        finite_or_unknown(error + roundings * self.precision.half_ulp * y.abs() + self.precision.tiny)
+        // Every way to compute gives 0 of 0 (`sin`, products, quotients, `exp_m1`).
+        if y == 0.0 && error == 0.0 && x.contains(&0.0) {
+            return 0.0;
+        }
+        let underflow = if y.abs() < self.precision.tiny / self.precision.half_ulp { self.precision.tiny } else { 0.0 };
+        finite_or_unknown(error + roundings * self.precision.half_ulp * y.abs() + underflow)
     }
 
-    fn reduce(&self, fold: Fold, terms: impl Iterator<Item = (f64, f64)> + Clone) -> (f64, f64) {
-        let y = terms.clone().fold(fold.identity(), |a, (x, _)| fold.combine(a, x));
+    /// Value, error, and whether one term alone can be the extreme.
+    fn reduce(&self, fold: Fold, terms: impl Iterator<Item = Number> + Clone) -> (f64, f64, bool) {
+        let y = terms.clone().fold(fold.identity(), |a, (x, ..)| fold.combine(a, x));
         if fold == Fold::Sum {
             let (mut error, mut size, mut n) = (0.0, 0.0, 0.0f64);
-            for (x, e) in terms {
+            for (x, e, _) in terms {
                 error += e;
                 size += x.abs();
                 n += 1.0;
             }
             if y.is_nan() {
-                return (y, if error == 0.0 && size.is_nan() { 0.0 } else { f64::INFINITY });
+                return (y, if error == 0.0 && size.is_nan() { 0.0 } else { f64::INFINITY }, false);
             }
             // In lanes (8 at least) inside a leaf of 4096 samples, pairwise beyond.
             let roundings = n.min(4096.0) / 8.0 + 8.0;
-            return (y, finite_or_unknown(error + roundings * self.precision.half_ulp * size));
+            return (y, finite_or_unknown(error + roundings * self.precision.half_ulp * size), false);
         }
         if !y.is_finite() {
-            return (y, if y.is_nan() && terms.clone().any(|(x, e)| x.is_nan() && e == 0.0) { 0.0 } else { f64::INFINITY });
+            return (y, if y.is_nan() && terms.clone().any(|(x, e, _)| x.is_nan() && e == 0.0) { 0.0 } else { f64::INFINITY }, false);
         }
         // Whichever can be the extreme: the error of the winner, and of those within reach.
-        let own = terms.clone().filter(|(x, _)| *x == y).map(|(_, e)| e).fold(0.0, f64::max);
-        let within = terms.filter(|(x, e)| (x - y).abs() <= CARE * (own + e)).map(|(_, e)| e).fold(0.0, f64::max);
-        (y, within)
+        let winners = terms.clone().filter(|(x, ..)| *x == y);
+        let own = winners.clone().map(|(_, e, _)| e).fold(0.0, f64::max);
+        let mut within = terms.filter(|(x, e, _)| (x - y).abs() <= CARE * (own + e));
+        let error = within.clone().map(|(_, e, _)| e).fold(0.0, f64::max);
+        let mark = within.next().map(|(.., m)| m);
+        (y, error, within.all(|(.., m)| Some(m) == mark))
     }
 }
 

@@ -92,8 +92,13 @@ impl Style {
         let step = (any::<u8>(), any::<u8>(), any::<[u8; 3]>(), any::<u8>(), any::<bool>());
         let step = step.prop_map(|(kind, op, picks, extra, squash)| Step { kind, op, picks, extra, squash });
         let coarse = if self.coarse { prop::bool::weighted(0.15).boxed() } else { Just(false).boxed() };
-        (samples, any::<u32>(), coarse, prop::collection::vec(step, 1..=self.steps), any::<u8>())
-            .prop_map(|(samples, seed, coarse, steps, ending)| Recipe { samples, seed, coarse, steps, ending })
+        (samples, any::<u32>(), coarse, prop::collection::vec(step, 1..=self.steps), any::<u8>()).prop_map(|(samples, seed, coarse, steps, ending)| Recipe {
+            samples,
+            seed,
+            coarse,
+            steps,
+            ending,
+        })
     }
 }
 
@@ -306,7 +311,13 @@ impl Builder {
             215..222 => self.over_all(first, extra),
             222..236 if !dims.is_empty() => {
                 let entries: usize = dims.iter().product();
-                let mut options = vec![vec![entries], vec![1, entries], vec![entries, 1], dims.iter().rev().copied().collect(), dims.iter().copied().filter(|d| *d != 1).collect()];
+                let mut options = vec![
+                    vec![entries],
+                    vec![1, entries],
+                    vec![entries, 1],
+                    dims.iter().rev().copied().collect(),
+                    dims.iter().copied().filter(|d| *d != 1).collect(),
+                ];
                 options.extend((2..entries).filter(|k| entries % k == 0).map(|k| vec![k, entries / k]));
                 let to = &options[extra % options.len()];
                 self.must(Op::Reshape(to.as_slice().into()), &[first])
@@ -371,7 +382,8 @@ impl Builder {
     /// Whether value and slopes are finite and moderate for the numbers at hand.
     fn is_safe(&self, op: Elem, args: &[NodeId]) -> bool {
         let Some(shape) = self.dag.infer(&Op::Elem(op), args) else { return false };
-        let operands: Vec<_> = args.iter().map(|a| (&self.bounds.nodes[a.index()].value, bounds::broadcast_index(self.dag.shape(*a).dims(), shape.dims()))).collect();
+        let operands: Vec<_> =
+            args.iter().map(|a| (&self.bounds.nodes[a.index()].value, bounds::broadcast_index(self.dag.shape(*a).dims(), shape.dims()))).collect();
         let rows = if shape.varies_over_samples() { self.inputs.samples } else { 1 };
         let moderate = |x: f64| x.abs() <= LARGE;
         (0..shape.entries()).all(|e| {

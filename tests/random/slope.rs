@@ -33,7 +33,13 @@ fn measure(dag: &Dag, inputs: &Inputs) -> (f64, u64) {
                 for e in 0..left.len() {
                     for i in 0..own.rows {
                         let (a, b) = (operand(0).at(left[e], i), operand(1).at(right[e], i));
-                        note(if a < b { 0.0 } else if a > b { 1.0 } else { 2.0 });
+                        note(if a < b {
+                            0.0
+                        } else if a > b {
+                            1.0
+                        } else {
+                            2.0
+                        });
                     }
                 }
             }

@@ -11,6 +11,16 @@ use crate::kernel::math::slow;
 use crate::real::Real;
 use Operand::{Lanes, One};
 
+/// A tile of a leaf at a point of a step's nest.
+#[derive(Clone, Copy)]
+struct Tile<'p> {
+    point: &'p [usize],
+    /// The leaf's samples before this tile.
+    done: usize,
+    /// Samples in the tile.
+    n: usize,
+}
+
 /// Runs all steps over a leaf, tile by tile.
 pub fn run<T: Real>(level: Level, program: &TileProgram<T>, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>) {
     let mut done = 0;
@@ -21,14 +31,14 @@ pub fn run<T: Real>(level: Level, program: &TileProgram<T>, leaf: &mut Leaf<'_, 
                 scratch.registers[*buffer][..n].fill(*identity);
             }
             if step.dims.is_empty() {
-                operations(level, &step.operations, program.lanes, &[], done, n, leaf, scratch);
+                operations(level, &step.operations, program.lanes, Tile { point: &[], done, n }, leaf, scratch);
                 continue;
             }
             // The loop nest as an odometer.
             let mut point = crate::shape::Dims::new();
             point.resize(step.dims.len(), 0);
             'nest: loop {
-                operations(level, &step.operations, program.lanes, &point, done, n, leaf, scratch);
+                operations(level, &step.operations, program.lanes, Tile { point: &point, done, n }, leaf, scratch);
                 let mut axis = step.dims.len();
                 loop {
                     if axis == 0 {
@@ -48,24 +58,25 @@ pub fn run<T: Real>(level: Level, program: &TileProgram<T>, leaf: &mut Leaf<'_, 
 }
 
 /// Every operation of a step at one point of its nest.
-fn operations<T: Real>(level: Level, list: &[Operation<T>], lanes: usize, point: &[usize], done: usize, n: usize, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>) {
+fn operations<T: Real>(level: Level, list: &[Operation<T>], lanes: usize, tile: Tile<'_>, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>) {
+    let Tile { point, done, n } = tile;
     for operation in list {
         // The target leaves its place while the operands are read; the register allocator never lets an operation read its target,
         // and a fold reads it as the target.
         match &operation.target {
             Target::Register(r) => {
                 let mut out = std::mem::take(&mut scratch.registers[*r]);
-                compute(level, operation, &mut out[..n], point, done, n, leaf, scratch);
+                compute(level, operation, &mut out[..n], tile, leaf, scratch);
                 scratch.registers[*r] = out;
             }
             Target::Tile(at) => {
                 let r = at.at(point);
                 let mut out = std::mem::take(&mut scratch.registers[r]);
-                let a = operand(&operation.sources[0], point, done, n, leaf, scratch);
+                let a = operand(&operation.sources[0], tile, leaf, scratch);
                 match &operation.inst {
                     Inst::Fold(fold, ..) => level.fold_into(*fold, &mut out[..n], a),
                     Inst::FoldProduct(..) => {
-                        let b = operand(&operation.sources[1], point, done, n, leaf, scratch);
+                        let b = operand(&operation.sources[1], tile, leaf, scratch);
                         level.fold_product(&mut out[..n], a, b);
                     }
                     _ => loops::copy(&mut out[..n], a),
@@ -75,7 +86,7 @@ fn operations<T: Real>(level: Level, list: &[Operation<T>], lanes: usize, point:
             Target::Output(at) => {
                 let column = at.at(point);
                 let out = std::mem::take(&mut leaf.outputs[column]);
-                let a = operand(&operation.sources[0], point, done, n, leaf, scratch);
+                let a = operand(&operation.sources[0], tile, leaf, scratch);
                 loops::copy(&mut out[done..done + n], a);
                 leaf.outputs[column] = out;
             }
@@ -83,10 +94,10 @@ fn operations<T: Real>(level: Level, list: &[Operation<T>], lanes: usize, point:
                 let first = at.at(point) * lanes;
                 let mut held = std::mem::take(&mut scratch.lanes);
                 let acc = &mut held[first..first + lanes];
-                let a = operand(&operation.sources[0], point, done, n, leaf, scratch);
+                let a = operand(&operation.sources[0], tile, leaf, scratch);
                 match &operation.inst {
                     Inst::AccumulateProduct(..) => {
-                        let b = operand(&operation.sources[1], point, done, n, leaf, scratch);
+                        let b = operand(&operation.sources[1], tile, leaf, scratch);
                         level.accumulate_product(acc, a, b, n);
                     }
                     Inst::Accumulate(fold, ..) => level.accumulate(*fold, acc, a, n),
@@ -99,7 +110,8 @@ fn operations<T: Real>(level: Level, list: &[Operation<T>], lanes: usize, point:
 }
 
 #[inline]
-fn operand<'a, T: Real>(source: &Source<T>, point: &[usize], done: usize, n: usize, leaf: &'a Leaf<'_, '_, T>, scratch: &'a Scratch<T>) -> Operand<'a, T> {
+fn operand<'a, T: Real>(source: &Source<T>, tile: Tile<'_>, leaf: &'a Leaf<'_, '_, T>, scratch: &'a Scratch<T>) -> Operand<'a, T> {
+    let Tile { point, done, n } = tile;
     match source {
         Source::Register(r) => Lanes(&scratch.registers[*r][..n]),
         Source::Tile(at) => Lanes(&scratch.registers[at.at(point)][..n]),
@@ -113,8 +125,8 @@ fn operand<'a, T: Real>(source: &Source<T>, point: &[usize], done: usize, n: usi
 }
 
 /// An operation with a value.
-fn compute<T: Real>(level: Level, operation: &Operation<T>, out: &mut [T], point: &[usize], done: usize, n: usize, leaf: &Leaf<'_, '_, T>, scratch: &Scratch<T>) {
-    let read = |k: usize| operand(&operation.sources[k], point, done, n, leaf, scratch);
+fn compute<T: Real>(level: Level, operation: &Operation<T>, out: &mut [T], tile: Tile<'_>, leaf: &Leaf<'_, '_, T>, scratch: &Scratch<T>) {
+    let read = |k: usize| operand(&operation.sources[k], tile, leaf, scratch);
     let a = read(0);
     match operation.inst {
         Inst::Un(op, _) => level.unary(op, out, a),

@@ -26,14 +26,7 @@ const EXP64: [f64; 10] = [
 ];
 
 /// `tools/minimax.py EXP32`: relative error of `e^r` 2^-33.2.
-const EXP32: [f64; 6] = [
-    0.5,
-    0.1666666567325592,
-    0.041666463017463684,
-    0.008333571255207062,
-    0.0013935096794739366,
-    0.00019739574054256082,
-];
+const EXP32: [f64; 6] = [0.5, 0.1666666567325592, 0.041666463017463684, 0.008333571255207062, 0.0013935096794739366, 0.00019739574054256082];
 
 /// `tools/minimax.py EXPM1_64`: relative error of `e^r - 1` 2^-61.6.
 const EXPM1_64: [f64; 11] = [
@@ -51,8 +44,7 @@ const EXPM1_64: [f64; 11] = [
 ];
 
 /// `tools/minimax.py EXPM1_32`: relative error of `e^r - 1` 2^-31.1.
-const EXPM1_32: [f64; 6] =
-    [0.5, 0.1666666567325592, 0.04166649281978607, 0.008333544246852398, 0.0013932340079918504, 0.0001976343774003908];
+const EXPM1_32: [f64; 6] = [0.5, 0.1666666567325592, 0.04166649281978607, 0.008333544246852398, 0.0013932340079918504, 0.0001976343774003908];
 
 /// `x` cut to `[low, high]`; NaN stays.
 #[inline(always)]
@@ -165,8 +157,7 @@ fn exp_m1_pair<A: Arith>(a: &mut A, x: A::F, unit: f64) -> (A::F, A::F) {
     let power = a.shl(biased, A::Real::MANTISSA);
     let power = a.real(power);
     let minus_unit = a.lit(-unit);
-    let (first, lost_first) =
-        if unit < 1.0 { fast_two_sum(a, power, minus_unit) } else { fast_two_sum(a, minus_unit, power) };
+    let (first, lost_first) = if unit < 1.0 { fast_two_sum(a, power, minus_unit) } else { fast_two_sum(a, minus_unit, power) };
     let second = a.mul(power, head);
     let (sum, lost) = fast_two_sum(a, first, second);
     let lost = a.add(lost, lost_first);

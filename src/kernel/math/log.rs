@@ -10,15 +10,8 @@ use super::{lit, ln2, pick, poly};
 use crate::real::Real;
 
 /// `tools/minimax.py LOG64`: relative error of `ln(1 + f)` 2^-59.5.
-const LOG64: [f64; 7] = [
-    0.6666666666666734,
-    0.39999999999416663,
-    0.2857142874202172,
-    0.2222219860563853,
-    0.18183562829674157,
-    0.15314085144236636,
-    0.147956327053378,
-];
+const LOG64: [f64; 7] =
+    [0.6666666666666734, 0.39999999999416663, 0.2857142874202172, 0.2222219860563853, 0.18183562829674157, 0.15314085144236636, 0.147956327053378];
 
 /// `tools/minimax.py LOG32`: relative error of `ln(1 + f)` 2^-30.3.
 const LOG32: [f64; 9] = [
@@ -49,10 +42,8 @@ pub(super) struct Split<A: Arith> {
 /// be halved.
 #[inline(always)]
 pub(super) fn split<A: Arith>(a: &mut A, x: A::F, offset: A::F) -> Split<A> {
-    let (one, root, low) = pick::<A, (i64, i64, i64)>(
-        (0x3ff0_0000_0000_0000, 0x3fe6_a09e_667f_3bcd, 0x000f_ffff_ffff_ffff),
-        (0x3f80_0000, 0x3f35_04f3, 0x007f_ffff),
-    );
+    let (one, root, low) =
+        pick::<A, (i64, i64, i64)>((0x3ff0_0000_0000_0000, 0x3fe6_a09e_667f_3bcd, 0x000f_ffff_ffff_ffff), (0x3f80_0000, 0x3f35_04f3, 0x007f_ffff));
     let bits = a.bits(x);
     let distance = a.int(one - root);
     let moved = a.iadd(bits, distance);
@@ -173,8 +164,7 @@ pub fn ln_1p<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let parts = split(a, u, offset);
     let f = a.sub(parts.mantissa, one);
     // 2^-n, made 2^k too large and `lost` as much smaller, so that n = 1024 (128) keeps within the exponent field.
-    let (top, down) =
-        pick::<A, (i64, f64)>(((2046 + 60) << 52, 8.673617379884035e-19), ((254 + 30) << 23, 9.313225746154785e-10));
+    let (top, down) = pick::<A, (i64, f64)>(((2046 + 60) << 52, 8.673617379884035e-19), ((254 + 30) << 23, 9.313225746154785e-10));
     let top = a.int(top);
     let field = a.int(pick::<A, i64>(-1 << 52, -1 << 23));
     let field = a.iand(parts.field, field);

@@ -97,10 +97,7 @@ fn to_integer<A: Arith>(a: &mut A, x: A::F, scale: f64, bias: u32) -> (A::F, A::
 /// `ln 2` rounded to the number type, and the rest of it.
 #[inline(always)]
 fn ln2<A: Arith>() -> (f64, f64) {
-    pick::<A, (f64, f64)>(
-        (std::f64::consts::LN_2, 2.3190468138462996e-17),
-        (0.6931471824645996, -1.9046542121259336e-9),
-    )
+    pick::<A, (f64, f64)>((std::f64::consts::LN_2, 2.3190468138462996e-17), (0.6931471824645996, -1.9046542121259336e-9))
 }
 
 /// The bits that hold the sign.

@@ -48,8 +48,7 @@ fn ln_pair<A: Arith>(a: &mut A, x: A::F) -> (A::F, A::F) {
     // The bracket b = 2/3 + z T(z).
     let z2 = a.mul(z, z);
     let t = poly(a, z, z2, pick::<A, &[f64]>(&POWLOG64, &POWLOG32));
-    let [third, third_rest] =
-        pick::<A, [f64; 2]>([0.6666666666666666, 3.700743415417188e-17], [0.6666666865348816, -1.9868215517249155e-08]);
+    let [third, third_rest] = pick::<A, [f64; 2]>([0.6666666666666666, 3.700743415417188e-17], [0.6666666865348816, -1.9868215517249155e-08]);
     let third = a.lit(third);
     let third_rest = a.lit(third_rest);
     let (w, w_rest) = two_product(a, z, t);

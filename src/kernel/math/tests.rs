@@ -1,6 +1,6 @@
 //! The recipes against `reference.txt`, true values made by mpmath, and against the special values of C99.
 
-use super::super::arith::{Arith, Scalar, Slow};
+use super::super::arith::{Scalar, Slow};
 use super::*;
 use crate::real::{Bits, Real};
 
@@ -43,11 +43,7 @@ fn parse<T: Real>(hex: &str) -> T {
 fn ulp<T: Real>(x: f64) -> f64 {
     let least = if T::DOUBLE { -1022 } else { -126 };
     let exponent = ((x.to_bits() >> 52 & 2047) as i32 - 1023).max(least) - T::MANTISSA as i32;
-    if exponent < -1022 {
-        f64::from_bits(1 << (exponent + 1074))
-    } else {
-        f64::from_bits(((exponent + 1023) as u64) << 52)
-    }
+    if exponent < -1022 { f64::from_bits(1 << (exponent + 1074)) } else { f64::from_bits(((exponent + 1023) as u64) << 52) }
 }
 
 /// How far `got` is from `near + rest` ulps, in ulps; infinite for a wrong special value or sign of zero.
@@ -104,11 +100,7 @@ fn accuracy_f32() {
 fn exactly(name: &str, x: f64, y: f64, want: f64) {
     fn one<T: Real>(name: &str, x: f64, y: f64, want: f64) {
         let got = eval(name, T::from_f64(x), T::from_f64(y)).to_f64();
-        assert!(
-            got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(),
-            "{} {name}({x:?}, {y:?}) = {got:?}, want {want:?}",
-            T::NAME
-        );
+        assert!(got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(), "{} {name}({x:?}, {y:?}) = {got:?}, want {want:?}", T::NAME);
     }
     one::<f64>(name, x, y, want);
     one::<f32>(name, x, y, want);
