@@ -2,11 +2,12 @@
 //! functions into their recipes for backends that know primitives only.
 
 use super::arith::{Arith, Slow};
+use super::contract::contract;
 use super::ir::{Access, Bin, Cmp, Inst, Int, Kernel, Mask, MathFn, Un, V};
 use super::lower::{Math, recipe};
 use crate::real::Real;
 use crate::shape::Dims;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
 
 /// Builds one kernel over lanes of `T`.
@@ -15,13 +16,15 @@ pub struct Builder<T> {
     known: HashMap<Inst, V>,
     /// Functions become their recipes at once.
     expand: bool,
+    /// Values that the graph uses more than once.
+    shared: HashSet<V>,
     number: PhantomData<T>,
 }
 
 impl<T: Real> Builder<T> {
     /// An empty kernel with this loop nest.
     pub fn new(dims: Dims) -> Self {
-        Builder { kernel: Kernel { dims, insts: Vec::new() }, known: HashMap::new(), expand: false, number: PhantomData }
+        Builder { kernel: Kernel { dims, insts: Vec::new() }, known: HashMap::new(), expand: false, shared: HashSet::new(), number: PhantomData }
     }
 
     /// Adds an instruction, or finds the equal one. Sinks are always added.
@@ -42,6 +45,16 @@ impl<T: Real> Builder<T> {
     /// A uniform.
     pub fn uniform(&mut self, at: Access) -> V {
         self.push(Inst::Uniform(at))
+    }
+
+    /// Notes a value that the graph uses more than once.
+    pub fn share(&mut self, v: V) {
+        self.shared.insert(v);
+    }
+
+    /// The kernel with products contracted, without what nothing needs.
+    pub fn finish_contracted(self) -> Kernel {
+        contract(&self.kernel, &self.shared)
     }
 
     /// The kernel, without what nothing needs.

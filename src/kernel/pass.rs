@@ -2,7 +2,6 @@
 
 use super::arith::Arith;
 use super::build::Builder;
-use super::contract::contract;
 use super::ir::{Access, Inst, Kernel, PassKernels, V};
 use super::lower;
 use crate::graph::{Axis, Dag, Fold, NodeId, Op};
@@ -28,7 +27,7 @@ pub fn lower_pass<T: Real>(dag: &Dag, pass: &Pass, slots: &[usize], output_colum
     }
     for step in &pass.steps {
         let kernel = if step.dims.is_empty() { unrolled::<T>(&mut shared, step) } else { nested::<T>(&mut shared, step) };
-        shared.kernels.steps.push(contract(&kernel));
+        shared.kernels.steps.push(kernel);
     }
     shared.kernels
 }
@@ -39,6 +38,8 @@ struct Shared<'d> {
     slots: &'d [usize],
     output_column: &'d HashMap<NodeId, usize>,
     kernels: PassKernels,
+    /// How often the graph uses each node.
+    uses: Vec<usize>,
     /// First local uniform of a node.
     uniforms: HashMap<NodeId, usize>,
     /// First local column of a data input.
@@ -56,6 +57,7 @@ impl<'d> Shared<'d> {
             slots,
             output_column,
             kernels: PassKernels::default(),
+            uses: uses(dag),
             uniforms: HashMap::new(),
             columns: HashMap::new(),
             tiles: HashMap::new(),
@@ -91,6 +93,15 @@ impl<'d> Shared<'d> {
             _ => Inst::Tile(at(self.tiles[&from])),
         }
     }
+}
+
+/// How often the results' operations use each node; as a result it is used once more.
+fn uses(dag: &Dag) -> Vec<usize> {
+    let live = dag.live();
+    let mut uses = vec![0; live.len()];
+    let operands = dag.ids().filter(|id| live[id.index()]).flat_map(|id| &dag.node(id).args);
+    operands.chain(dag.outputs().iter().map(|(_, id)| id)).for_each(|id| uses[id.index()] += 1);
+    uses
 }
 
 /// Pushes a load; constants go through the builder, which rounds them.
@@ -156,6 +167,9 @@ fn unrolled<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
                 builder.push(Inst::Store(Access::fixed(first + e), *v));
             }
         }
+        if shared.uses[id.index()] > 1 {
+            computed.iter().for_each(|v| builder.share(*v));
+        }
         values.insert(*id, computed);
     }
     for r in &step.reductions {
@@ -171,7 +185,7 @@ fn unrolled<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
             builder.push(Inst::Output(Access::fixed(shared.output_column[o] + e), v));
         }
     }
-    builder.finish()
+    builder.finish_contracted()
 }
 
 /// One step of a fold, as [`Fold::combine`] does it.
@@ -227,6 +241,9 @@ fn nested<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
         if let Some(first) = shared.tiles.get(id) {
             builder.push(Inst::Store(access(node.shape.dims(), *first), v));
         }
+        if shared.uses[id.index()] > 1 {
+            builder.share(v);
+        }
         values.insert(*id, v);
     }
     for r in &step.reductions {
@@ -239,5 +256,5 @@ fn nested<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
         let v = point(shared, &mut builder, &values, *o, &access);
         builder.push(Inst::Output(access(dag.shape(*o).dims(), shared.output_column[o]), v));
     }
-    builder.finish()
+    builder.finish_contracted()
 }
