@@ -132,6 +132,15 @@ impl Graph {
         self.mistakes.borrow().clone()
     }
 
+    /// An operation of the table applied by its row, for code that walks the table.
+    #[track_caller]
+    pub fn apply<'g>(&'g self, op: Elem, operands: &[Expr<'g>]) -> Expr<'g> {
+        match operands {
+            [first, rest @ ..] if operands.len() == op.arity() => first.elem(op, rest),
+            _ => self.mistake(Mistake::Shapes { op: op.name().into(), shapes: operands.iter().map(|e| e.shape()).collect(), place: Some(Place::caller()) }),
+        }
+    }
+
     /// The expression of a node.
     ///
     /// # Panics

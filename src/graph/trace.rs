@@ -12,7 +12,8 @@ const BLOCK: usize = 1024;
 
 /// The origin of the first output that is not finite; `None` if all are finite.
 pub fn find<T: Real>(dag: &Dag, columns: &[Vec<&[T]>], samples: usize, params: &[Vec<f64>]) -> Option<NonFinite> {
-    let mut trace = Trace { dag, columns, samples, params, known: vec![None; dag.nodes().len()] };
+    let none = vec![None; dag.nodes().len()];
+    let mut trace = Trace { dag, columns, samples, params, known: none.clone(), rounded: none };
     trace.forward();
     for (_, id) in dag.outputs() {
         if dag.shape(*id).varies_over_samples() {
@@ -33,6 +34,8 @@ struct Trace<'a, 'd, T> {
     params: &'a [Vec<f64>],
     /// Values without samples.
     known: Vec<Option<Value>>,
+    /// The same as per-sample operations read them: in the number type.
+    rounded: Vec<Option<Value>>,
 }
 
 impl<T: Real> Trace<'_, '_, T> {
@@ -65,7 +68,7 @@ impl<T: Real> Trace<'_, '_, T> {
                     ready.push(id);
                 } else if operands {
                     let value = eval_node(dag, id, 1, exact, |a| self.known[a.index()].as_ref().expect("computable"), &inputs);
-                    self.known[id.index()] = Some(value);
+                    self.keep(id, value);
                     computable[id.index()] = true;
                 }
             }
@@ -92,9 +95,15 @@ impl<T: Real> Trace<'_, '_, T> {
                 }
             }
             for (id, numbers) in ready.into_iter().zip(totals) {
-                self.known[id.index()] = Some(Value { rows: 1, numbers });
+                self.keep(id, Value { rows: 1, numbers });
             }
         }
+    }
+
+    fn keep(&mut self, id: NodeId, value: Value) {
+        let rounding = self.rounding();
+        self.rounded[id.index()] = Some(Value { rows: 1, numbers: value.numbers.iter().map(|x| rounding(*x)).collect() });
+        self.known[id.index()] = Some(value);
     }
 
     /// The needed per-sample nodes over a block.
@@ -102,7 +111,7 @@ impl<T: Real> Trace<'_, '_, T> {
         let inputs = self.inputs(start, len);
         let mut values: Vec<Option<Value>> = vec![None; self.dag.nodes().len()];
         for id in self.dag.ids().filter(|id| needed[id.index()] && self.dag.shape(*id).varies_over_samples()) {
-            let value = |a: NodeId| values[a.index()].as_ref().or(self.known[a.index()].as_ref()).expect("operands come first");
+            let value = |a: NodeId| values[a.index()].as_ref().or(self.rounded[a.index()].as_ref()).expect("operands come first");
             values[id.index()] = Some(eval_node(self.dag, id, len, self.rounding(), value, &inputs));
         }
         values
@@ -132,7 +141,8 @@ impl<T: Real> Trace<'_, '_, T> {
         loop {
             let node = dag.node(id);
             let number = |values: &Option<Vec<Option<Value>>>, a: NodeId, e: usize| {
-                let held = values.as_ref().and_then(|v| v[a.index()].as_ref()).or(self.known[a.index()].as_ref());
+                let known = if node.shape.varies_over_samples() { &self.rounded } else { &self.known };
+                let held = values.as_ref().and_then(|v| v[a.index()].as_ref()).or(known[a.index()].as_ref());
                 held.map_or(f64::NAN, |v| v.at(e, 0))
             };
             if let Op::Reduce(fold, Axis::Samples) = node.op {

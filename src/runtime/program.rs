@@ -250,17 +250,29 @@ impl<'d, T: Real> Bound<'d, T> {
         }))
     }
 
-    /// Looks for the first node whose value is not finite at this point: in the formula, then in the gradient. `None` if all are finite.
+    /// Looks for the node that made the value or the gradient at this point not finite: in the formula, then in the gradient.
+    /// `None` if both are finite.
     ///
     /// # Errors
     /// [`Error::Layout`] for a point of another program.
     pub fn find_non_finite(&self, theta: &Params<T>) -> Result<Option<NonFinite>> {
         self.compiled.check_theta(theta)?;
-        let params = split(theta);
         let c = &self.compiled;
+        // What the program gives decides; the graphs say where it comes from.
+        let mut results = vec![("value".to_string(), self.value(theta)?)];
+        if c.gradient.is_some() {
+            let (value, grad) = self.value_and_grad(theta)?;
+            results.push(("value".to_string(), value));
+            results.extend(grad.iter().flat_map(|(name, d)| d.iter().map(move |d| (format!("gradient by `{name}`"), *d))));
+        }
+        let Some((node, value)) = results.into_iter().find(|(_, x)| !x.is_finite()) else { return Ok(None) };
+        let params = split(theta);
         let simplified = &c.gradient.as_ref().unwrap_or(&c.value).dag;
         let find = |dag| trace::find(dag, &self.table.inputs, self.table.samples, &params);
-        Ok(find(&c.primal).or_else(|| find(&c.derived)).or_else(|| find(simplified)))
+        let found = find(&c.primal).or_else(|| find(&c.derived)).or_else(|| find(simplified));
+        // Where each operation by itself stays in the range, as an `f32` sum of both signs may not in some lane, the result is all there is to name.
+        let place = c.primal.node(c.primal.outputs()[0].1).place;
+        Ok(found.or_else(|| Some(NonFinite { node, place, sample: None, step: None, inputs: Vec::new(), value: value.to_f64() })))
     }
 
     /// The inputs as the oracle takes them: copies of the first `samples` samples, and the point.
