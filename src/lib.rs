@@ -123,3 +123,8 @@ pub mod prelude {
     pub use crate::runtime::program::{Bound, Function, Program};
     pub use crate::shape::Shape;
 }
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -332,7 +332,12 @@ fn slopes_agree(
         let scale = slope.value.abs().max(found[k].abs()).max(1e-3 * size).max(floor);
         let tolerance = 10.0 * slope.error + CARE * known(error[k], 1e-9 * scale) + 1e-9 * scale;
         let conclusive = slope.smooth && tolerance <= 1e-3 * scale;
-        if !conclusive && std::env::var("SHOW").is_ok() { println!("inconclusive {k}: found {:e} +- {:e} slope {slope:?} scale {scale:e} noise {noise:e}\n{} samples\n{primal:?}", found[k], error[k], inputs.samples); }
+        if !conclusive && std::env::var("SHOW").is_ok() {
+            println!(
+                "inconclusive {k}: found {:e} +- {:e} slope {slope:?} scale {scale:e} noise {noise:e}\n{} samples\n{primal:?}",
+                found[k], error[k], inputs.samples
+            );
+        }
         tally.count(!conclusive);
         if conclusive && !((found[k] - slope.value).abs() <= tolerance) {
             return Err(fail(format!(

@@ -350,12 +350,12 @@ impl Builder {
         for k in 1..op.arity() {
             let next = self.pick(step.picks[k]);
             args.push(next);
-            // What doesn't fit becomes its mean.
+            // What doesn't fit, or makes too many numbers, becomes its mean.
             if self.dag.infer(&Op::Elem(op), &pad(&args, op.arity())).is_none() || !self.affordable(op, &args) {
                 args[k] = self.over_dims(next, Fold::Sum);
             }
             if !self.affordable(op, &args) {
-                args[0] = self.over_dims(args[0], Fold::Sum);
+                args = args.into_iter().map(|a| self.over_dims(a, Fold::Sum)).collect();
             }
         }
         if !self.style.wild {
