@@ -243,6 +243,15 @@ pub enum Error {
         /// The declared shape.
         expected: Shape,
     },
+    /// A matrix given for a parameter of other dimensions.
+    ParamMatrix {
+        /// The parameter.
+        name: String,
+        /// Rows and columns given.
+        found: Shape,
+        /// The declared shape.
+        expected: Shape,
+    },
     /// Parameters or a gradient laid out for another program.
     Layout {
         /// What the program has.
@@ -311,6 +320,7 @@ impl fmt::Display for Error {
             Error::ParamShape { name, found, expected } => {
                 write!(f, "parameter `{name}` is given {found} number{}, but is declared {expected}", if *found == 1 { "" } else { "s" })
             }
+            Error::ParamMatrix { name, found, expected } => write!(f, "parameter `{name}` is given a matrix {found}, but is declared {expected}"),
             Error::Layout { expected, found } => write!(f, "parameters of another program: expected {expected}, found {found}"),
             Error::NotAnInput { what, place } => {
                 write!(f, "a gradient is taken with respect to parameters and data, not {what}")?;

@@ -81,6 +81,7 @@ impl Graph {
     }
 
     /// The number of samples, as a value in the graph.
+    #[track_caller]
     pub fn count(&self) -> Expr<'_> {
         self.push(Op::Count, Args::new(), Place::caller())
     }

@@ -18,7 +18,7 @@ fn says<T>(what: &str, result: Result<T>, words: &[&str]) {
     }
 }
 
-/// `(bound before, line of this file)` as messages print it.
+/// A line of this file as messages print it.
 fn here(line: u32) -> String {
     format!("(at {}:{line})", file!())
 }
@@ -84,6 +84,9 @@ fn parameters() {
     for n in [0, 1, 5, 7] {
         says("entries", p.params([("m", vec![0.0; n]), ("k", vec![1.0])]), &[&format!("`m` is given {n} number"), "[2, 3]"]);
     }
+    let (k, transposed) = (DMatrix::from_element(1, 1, 1.0), DMatrix::from_element(3, 2, 1.0));
+    says("a transposed matrix", p.params([("m", &transposed), ("k", &k)]), &["`m` is given a matrix [3, 2]", "declared [2, 3]"]);
+    says("a column for a matrix", p.params([("m", &DMatrix::zeros(6, 1)), ("k", &k)]), &["`m` is given a matrix [6, 1]", "declared [2, 3]"]);
     says("no scalar", p.zeros().scalar("m"), &["`m`", "[2, 3]"]);
     assert!(p.params([("m", &DMatrix::from_element(2, 3, 1.0)), ("k", &DMatrix::from_element(1, 1, 1.0))]).is_ok());
 }

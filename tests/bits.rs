@@ -118,7 +118,7 @@ fn same_bits<T: Real>(model: &Model) {
     for (k, v) in theta.values_mut().iter_mut().enumerate() {
         *v = T::from_f64(0.7 - 0.013 * k as f64);
     }
-    // A hundred columns of a million are shorter slices of fewer numbers: 8 columns, each used at 12 or 13 places.
+    // A hundred columns are 8, each bound at 12 or 13 places, and not as long.
     let longest = if model.columns == 1 { *LENGTHS.last().unwrap() } else { 262_145 };
     let held: Vec<Vec<T>> = (0..model.columns.min(8)).map(|seed| numbers(longest, seed)).collect();
     for n in LENGTHS {
@@ -175,9 +175,12 @@ fn compensated(numbers: impl Iterator<Item = f64>) -> f64 {
 
 const MANY: usize = 10_000_000;
 
+/// A name, the numbers, a bound.
+type Column = (&'static str, fn(usize) -> f64, f64);
+
 /// Columns of ten million numbers to add up, and how far the `f64` sum may be off. Equal numbers are the worst there is: every rounding of
 /// a lane is the same one, and nothing cancels. They have the bound of docs/numerics.md instead: 128 additions a lane, then the tree's.
-const SUMS: [(&str, fn(usize) -> f64, f64); 4] = [
+const SUMS: [Column; 4] = [
     ("uniform in 0 to 1", |i| ((i + 1) as f64 * 0.618_033_988_749_895).fract(), 1e-15),
     ("squares over six decades", |i| 10f64.powf(((i + 1) as f64 * 0.324_717_957_244_746).fract() * 6.0 - 3.0), 1e-15),
     ("one number over and over", |_| 0.1, (128.0 + 5.0 + 12.0) / (1u64 << 53) as f64),

@@ -99,7 +99,9 @@ fn without_literals(line: &str) -> String {
                     [_, '\'', ..] => 2,
                     _ => 0,
                 };
-                (0..skip).for_each(|_| drop(chars.next()));
+                for _ in 0..skip {
+                    chars.next();
+                }
                 out.push('\'');
             }
             c if !quoted => out.push(c),

@@ -252,7 +252,7 @@ fn simplifying_random_graphs_ends_by_itself() {
     let (graphs, again, grown, most) = (Cell::new(0), Cell::new(0), Cell::new(0), Cell::new(0.0f64));
     let worst = RefCell::new((0.0, String::new()));
     check(50, style.recipes(), |recipe| {
-        let built = build(&recipe, style);
+        let built = build(&recipe);
         let graph = Graph::from_dag(built.dag.clone());
         let program = Options::new().without_simplifier().compile(graph.node(built.loss)).expect("it compiles");
         let derived = program.dag();

@@ -317,7 +317,8 @@ impl<'g> Walk<'g, '_> {
             return term;
         }
         // What is summed is what the guard lets through. (A reduction's operand is the larger one: there is nothing to sum.)
-        let grows = target.entries() >= answer.entries() && target.varies_over_samples() >= answer.varies_over_samples();
+        let grows =
+            target.dims().len() >= answer.dims().len() && target.entries() >= answer.entries() && target.varies_over_samples() >= answer.varies_over_samples();
         let Term { seed, guard, mut coefficient } = if grows { term } else { term.applied() };
         let rank = answer.dims().len().max(coefficient.shape().dims().len());
         for axis in 0..rank {

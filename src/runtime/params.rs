@@ -79,47 +79,51 @@ impl fmt::Display for Layout {
 
 /// What a parameter can be given as: a number, a list, a vector or a matrix (entries in row-major order).
 #[derive(Clone, PartialEq, Debug)]
-pub struct Numbers(Vec<f64>);
+pub struct Numbers {
+    entries: Vec<f64>,
+    /// Rows and columns, if they were given as a matrix.
+    matrix: Option<[usize; 2]>,
+}
 
 impl From<f64> for Numbers {
     fn from(x: f64) -> Self {
-        Numbers(vec![x])
+        Numbers { entries: vec![x], matrix: None }
     }
 }
 impl From<f32> for Numbers {
     fn from(x: f32) -> Self {
-        Numbers(vec![f64::from(x)])
+        Numbers { entries: vec![f64::from(x)], matrix: None }
     }
 }
 impl From<Vec<f64>> for Numbers {
     fn from(x: Vec<f64>) -> Self {
-        Numbers(x)
+        Numbers { entries: x, matrix: None }
     }
 }
 impl From<&[f64]> for Numbers {
     fn from(x: &[f64]) -> Self {
-        Numbers(x.to_vec())
+        Numbers { entries: x.to_vec(), matrix: None }
     }
 }
 impl From<&Vec<f64>> for Numbers {
     fn from(x: &Vec<f64>) -> Self {
-        Numbers(x.clone())
+        Numbers { entries: x.clone(), matrix: None }
     }
 }
 impl<const N: usize> From<[f64; N]> for Numbers {
     fn from(x: [f64; N]) -> Self {
-        Numbers(x.to_vec())
+        Numbers { entries: x.to_vec(), matrix: None }
     }
 }
 impl From<&nalgebra::DVector<f64>> for Numbers {
     fn from(x: &nalgebra::DVector<f64>) -> Self {
-        Numbers(x.iter().copied().collect())
+        Numbers { entries: x.iter().copied().collect(), matrix: None }
     }
 }
 impl From<&nalgebra::DMatrix<f64>> for Numbers {
     fn from(x: &nalgebra::DMatrix<f64>) -> Self {
         // nalgebra stores columns; entries here go row by row.
-        Numbers(x.transpose().iter().copied().collect())
+        Numbers { entries: x.transpose().iter().copied().collect(), matrix: Some([x.nrows(), x.ncols()]) }
     }
 }
 
@@ -200,8 +204,14 @@ impl<T: Real> Params<T> {
     /// # Errors
     /// If there is no such parameter, or it has another number of entries.
     pub fn set(&mut self, name: &str, value: impl Into<Numbers>) -> Result<()> {
-        let Numbers(value) = value.into();
+        let Numbers { entries: value, matrix } = value.into();
         let range = self.layout.range(name).ok_or_else(|| self.layout.unknown(name))?;
+        // A matrix is not a list: its transpose has as many entries, in another order. Axes of extent 1 make no difference.
+        if let (Some(found), Some(expected)) = (matrix, self.layout.shape(name))
+            && !found.iter().filter(|d| **d != 1).eq(expected.dims().iter().filter(|d| **d != 1))
+        {
+            return Err(Error::ParamMatrix { name: name.into(), found: Shape::new(&found), expected: expected.clone() });
+        }
         if value.len() != range.len() {
             return Err(Error::ParamShape { name: name.into(), found: value.len(), expected: self.layout.shape(name).cloned().unwrap_or_default() });
         }

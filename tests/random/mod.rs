@@ -9,6 +9,10 @@ pub mod slope;
 use bounds::{Bounds, Precision};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 use tapeless::graph::eval::Inputs;
 use tapeless::graph::{Args, Axis, Dag, Fold, NodeId, Op, text};
 use tapeless::op::Elem;
@@ -23,11 +27,39 @@ pub fn check<S: Strategy>(hundredths: u32, strategy: S, property: impl Fn(S::Val
     seed[..4].copy_from_slice(&number("TAPELESS_SEED", 1).to_le_bytes());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 4000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-    match runner.run(&strategy, property) {
+    // A panic is a failure like any other: shrunk, and told once.
+    let quiet = |value| {
+        QUIET.set(true);
+        let outcome = catch_unwind(AssertUnwindSafe(|| property(value)));
+        QUIET.set(false);
+        outcome.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string()));
+            Err(fail(format!("panic: {}", text.unwrap_or_default())))
+        })
+    };
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let loud = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if QUIET.get() {
+                PLACE.set(info.location().map(|l| l.to_string()).unwrap_or_default());
+            } else {
+                loud(info);
+            }
+        }));
+    });
+    match runner.run(&strategy, quiet) {
         Ok(()) => {}
-        Err(TestError::Fail(reason, value)) => panic!("{reason}\nof the smallest case found:\n{value:?}"),
+        Err(TestError::Fail(reason, value)) => panic!("{reason}\nof the smallest case found, {}:\n{value:?}", PLACE.take()),
         Err(TestError::Abort(reason)) => panic!("given up: {reason}"),
     }
+}
+
+thread_local! {
+    /// Whether a panic of this thread is a property's.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+    /// Where the last such panic was.
+    static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 /// The cases of a property that counts 100 hundredths.
@@ -48,9 +80,10 @@ pub struct Step {
     squash: bool,
 }
 
-/// A graph to be.
-#[derive(Clone, Debug)]
+/// A graph to be. Shows as the graph.
+#[derive(Clone)]
 pub struct Recipe {
+    pub style: Style,
     /// How many samples.
     pub samples: usize,
     /// Where inputs' numbers come from.
@@ -60,6 +93,15 @@ pub struct Recipe {
     pub steps: Vec<Step>,
     /// How the loss is made of what the steps leave.
     pub ending: u8,
+}
+
+impl fmt::Debug for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Recipe { samples, seed, coarse, steps, ending, .. } = self;
+        writeln!(f, "{samples} samples, seed {seed}, coarse {coarse}, ending {ending}, {steps:?}")?;
+        let built = catch_unwind(AssertUnwindSafe(|| build(self).describe()));
+        f.write_str(&built.unwrap_or_else(|_| "(the recipe can't be followed)".into()))
+    }
 }
 
 /// What kind of graphs.
@@ -92,13 +134,8 @@ impl Style {
         let step = (any::<u8>(), any::<u8>(), any::<[u8; 3]>(), any::<u8>(), any::<bool>());
         let step = step.prop_map(|(kind, op, picks, extra, squash)| Step { kind, op, picks, extra, squash });
         let coarse = if self.coarse { prop::bool::weighted(0.15).boxed() } else { Just(false).boxed() };
-        (samples, any::<u32>(), coarse, prop::collection::vec(step, 1..=self.steps), any::<u8>()).prop_map(|(samples, seed, coarse, steps, ending)| Recipe {
-            samples,
-            seed,
-            coarse,
-            steps,
-            ending,
-        })
+        (samples, any::<u32>(), coarse, prop::collection::vec(step, 1..=self.steps), any::<u8>())
+            .prop_map(move |(samples, seed, coarse, steps, ending)| Recipe { style: self, samples, seed, coarse, steps, ending })
     }
 }
 
@@ -177,7 +214,8 @@ struct Builder {
 }
 
 /// Follows a recipe.
-pub fn build(recipe: &Recipe, style: Style) -> Built {
+pub fn build(recipe: &Recipe) -> Built {
+    let style = recipe.style;
     let mut builder = Builder {
         dag: Dag::new(),
         inputs: Inputs { samples: recipe.samples, data: Vec::new(), params: Vec::new() },

@@ -59,8 +59,9 @@ fn measure(dag: &Dag, inputs: &Inputs) -> (f64, u64) {
     (values[loss.index()].numbers[0], hash)
 }
 
-/// The derivative of a graph's first output along one number of its inputs. `noise` is what roundings can do to that output.
-pub fn slope(dag: &Dag, inputs: &Inputs, number: impl Fn(&mut Inputs) -> &mut f64, noise: f64) -> Slope {
+/// The derivative of a graph's first output along one number of its inputs. `start` is the longest step, relative to the number; `noise` is
+/// what roundings can do to that output.
+pub fn slope(dag: &Dag, inputs: &Inputs, number: impl Fn(&mut Inputs) -> &mut f64, start: f64, noise: f64) -> Slope {
     let mut moved = inputs.clone();
     let x = *number(&mut moved);
     let (_, here) = measure(dag, inputs);
@@ -72,7 +73,7 @@ pub fn slope(dag: &Dag, inputs: &Inputs, number: impl Fn(&mut Inputs) -> &mut f6
         // The step that was really made.
         ((above - below) / ((x + h) - (x - h)), up == here && down == here)
     };
-    let mut h = 2e-2 * (1.0 + x.abs());
+    let mut h = start * (1.0 + x.abs());
     let mut first = both(h);
     while !first.1 && h > 1e-6 {
         h /= 5.0;
