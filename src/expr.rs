@@ -170,6 +170,18 @@ impl Graph {
         self.dag.borrow_mut().push(op, Args::from_slice(args), self.place.get()).expect("a pass builds fitting nodes")
     }
 
+    /// A node of any number of operands; `what` is how a mistake names it.
+    #[track_caller]
+    pub(crate) fn gathered<'g>(&'g self, what: &str, operands: &[Expr<'g>], op: Op) -> Expr<'g> {
+        let place = Place::caller();
+        if let Some(foreign) = operands.iter().find(|e| !std::ptr::eq(e.graph, self)) {
+            let mistake = Mistake::ForeignExpression { op: what.into(), place: Some(place) };
+            foreign.graph.mistake(mistake.clone());
+            return self.mistake(mistake);
+        }
+        self.push(op, operands.iter().map(|e| e.id).collect(), place)
+    }
+
     fn push(&self, op: Op, args: Args, caller: Place) -> Expr<'_> {
         if args.iter().any(|a| *a == poison()) {
             return self.expr(poison());
@@ -237,6 +249,11 @@ impl<'g> Expr<'g> {
     /// The node in that graph.
     pub fn id(self) -> NodeId {
         self.id
+    }
+
+    /// What a mistake on the way here gives.
+    pub(crate) fn poisoned(self) -> Expr<'g> {
+        self.graph.expr(poison())
     }
 
     /// Whether a mistake was made on the way here.

@@ -120,6 +120,17 @@ fn pull(dag: &Dag, values: &[Value], id: NodeId, operand: usize, d: &[f64], rows
                 o.0 = *d;
             }
         }
+        Op::Arrange(a) => {
+            for (e, source) in a.sources.iter().enumerate() {
+                if let Some((k, from_entry)) = source
+                    && *k as usize == operand
+                {
+                    for i in 0..rows {
+                        out[*from_entry as usize * from_rows + if from_rows == 1 { 0 } else { i }].0 += d[e * rows + i];
+                    }
+                }
+            }
+        }
         Op::Reduce(fold, axis) => {
             let table = broadcast_index(node.shape.dims(), from.dims());
             let answer = &values[id.index()];

@@ -13,10 +13,11 @@
 
 use crate::error::{Error, Place, Result};
 use crate::expr::{Expr, Graph};
-use crate::graph::{Axis, Fold, NodeId, Op};
+use crate::graph::{Arrangement, Axis, Fold, NodeId, Op};
 use crate::op::{Elem, Num};
 use crate::shape::Shape;
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// An error put into one operation's pullback on purpose, to see that the checker finds it and names it.
 #[derive(Clone, Debug, PartialEq)]
@@ -229,8 +230,8 @@ impl<'g> Walk<'g, '_> {
                     pull.coefficient = pull.coefficient * factor;
                 }
                 let outgoing = match op {
-                    // A reshaped adjoint has the operand's dimensions already.
-                    Op::Reshape(_) => pull,
+                    // A rearranged adjoint has the operand's dimensions already.
+                    Op::Reshape(_) | Op::Arrange(_) => self.settle_samples(pull, answer, operands[record.operand]),
                     _ => self.settle(pull, answer, operands[record.operand]),
                 };
                 record.outgoing.push((!self.is_zero(outgoing.coefficient)).then(|| outgoing.whole().id()));
@@ -258,6 +259,11 @@ impl<'g> Walk<'g, '_> {
                 let dims: SmallVec<[usize; 4]> = if d.shape().entries() == 1 { smallvec::smallvec![1; to.dims().len()] } else { to.dims().into() };
                 smallvec::smallvec![seeded(d.reshape(&dims))]
             }
+            Op::Arrange(arrangement) => {
+                let full = answer.shape().with_samples(d.shape().varies_over_samples());
+                let d = broadcast_if(self.graph, d, &full);
+                (0..operands.len()).map(|k| seeded(self.arrange_back(arrangement, k, operands[k], d))).collect()
+            }
             Op::Reduce(Fold::Sum, Axis::Dim(_)) => smallvec::smallvec![term],
             Op::Reduce(_, Axis::Dim(axis)) => {
                 // Equal extremes share: each has 1 / (how many there are).
@@ -283,6 +289,31 @@ impl<'g> Walk<'g, '_> {
             Op::Elem(_) => unreachable!("done above"),
             Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => SmallVec::new(),
         }
+    }
+
+    /// The adjoint of one operand of an arrangement: each of its entries gets the adjoints of the places it went to. A sum of arrangements, the
+    /// first with every entry's first place, the second with the second, and so on.
+    fn arrange_back(&self, arrangement: &Arrangement, operand: usize, x: Expr<'g>, d: Expr<'g>) -> Expr<'g> {
+        let shape = x.shape();
+        let mut layers: Vec<Vec<Option<(u32, u32)>>> = Vec::new();
+        let mut seen = vec![0usize; shape.entries()];
+        for (place, source) in arrangement.sources.iter().enumerate() {
+            if let Some((from, e)) = source
+                && *from as usize == operand
+            {
+                let layer = seen[*e as usize];
+                seen[*e as usize] += 1;
+                if layers.len() == layer {
+                    layers.push(vec![None; shape.entries()]);
+                }
+                layers[layer][*e as usize] = Some((0, place as u32));
+            }
+        }
+        let arrange = |sources| {
+            let op = Op::Arrange(Arc::new(Arrangement { dims: shape.dims().into(), sources }));
+            self.graph.node(self.graph.push_op(op, &[d.id()]))
+        };
+        layers.into_iter().map(arrange).reduce(|a, b| a + b).unwrap_or_else(|| x.lift(0.0))
     }
 
     /// A term whose coefficient was selected to be 0 somewhere: the condition becomes its guard.
@@ -334,6 +365,19 @@ impl<'g> Walk<'g, '_> {
             let dims: SmallVec<[usize; 4]> = held.dims()[held.dims().len() - target.dims().len()..].into();
             coefficient = coefficient.reshape(&dims);
         }
+        self.settle_shapes(Term { seed, guard, coefficient }, &answer, &target)
+    }
+
+    /// Brings a contribution of the operand's dimensions to its samples axis.
+    fn settle_samples(&self, term: Term<'g>, answer: Expr<'g>, operand: Expr<'g>) -> Term<'g> {
+        if self.is_zero(term.coefficient) {
+            return term;
+        }
+        self.settle_shapes(term, &answer.shape(), &operand.shape())
+    }
+
+    fn settle_shapes(&self, term: Term<'g>, answer: &Shape, target: &Shape) -> Term<'g> {
+        let Term { seed, guard, coefficient } = term;
         if answer.varies_over_samples() && !target.varies_over_samples() {
             let summed =
                 if coefficient.shape().varies_over_samples() { coefficient.fold_samples(Fold::Sum, "adjoint") } else { coefficient * self.graph.count() };
@@ -354,6 +398,7 @@ pub(crate) fn op_name(op: &Op) -> &str {
         Op::Reduce(fold, _) => fold.name(),
         Op::Broadcast(_) => "broadcast",
         Op::Reshape(_) => "reshape",
+        Op::Arrange(_) => "arrange",
         Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => "input",
     }
 }

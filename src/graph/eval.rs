@@ -117,6 +117,11 @@ pub(crate) fn eval_node<'v>(dag: &Dag, id: NodeId, samples: usize, rounding: Rou
             }
         }
         Op::Reshape(_) => numbers.extend_from_slice(&value(node.args[0]).numbers),
+        Op::Arrange(a) => {
+            for source in &a.sources {
+                numbers.extend((0..rows).map(|i| source.map_or(0.0, |(operand, e)| value(node.args[operand as usize]).at(e as usize, i))));
+            }
+        }
     }
     Value { rows, numbers }
 }

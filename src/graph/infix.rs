@@ -106,6 +106,10 @@ fn formula(dag: &Dag, id: super::NodeId, pieces: &[Option<Piece>]) -> Piece {
         Op::Reduce(fold, Axis::Samples) => Piece::atom(format!("{}({})", fold.name(), arg(0).text)),
         Op::Reduce(fold, Axis::Dim(k)) => Piece::atom(format!("{}_dim({}, {k} from the right)", fold.name(), arg(0).text)),
         Op::Broadcast(to) => Piece::atom(format!("broadcast({}, {to})", arg(0).text)),
+        Op::Arrange(a) => {
+            let list: Vec<&str> = (0..node.args.len()).map(|k| arg(k).text.as_str()).collect();
+            Piece::atom(format!("arrange({}, {})", list.join(", "), Shape::new(&a.dims)))
+        }
         Op::Reshape(dims) => {
             if dims.iter().product::<usize>() == 1 {
                 Piece { text: arg(0).text.clone(), binding: arg(0).binding }

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
+use std::sync::Arc;
 
 /// The index of a node in its graph.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -130,6 +131,15 @@ impl fmt::Debug for Bits {
     }
 }
 
+/// Where each entry of a result comes from: slices, transposes, stacks, triangles are all this.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Arrangement {
+    /// The dimensions of the result.
+    pub dims: Dims,
+    /// For each entry, in row-major order, the operand and its entry; `None` is 0.
+    pub sources: Vec<Option<(u32, u32)>>,
+}
+
 /// What a node computes.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Op {
@@ -149,6 +159,8 @@ pub enum Op {
     Broadcast(Shape),
     /// The same entries in row-major order under other dimensions.
     Reshape(Dims),
+    /// Entries of the operands in another arrangement.
+    Arrange(Arc<Arrangement>),
 }
 
 /// Operands of a node.
@@ -288,6 +300,7 @@ impl Dag {
             Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => 0,
             Op::Elem(e) => e.arity(),
             Op::Reduce(..) | Op::Broadcast(_) | Op::Reshape(_) => 1,
+            Op::Arrange(_) => args.len(),
         };
         if args.len() != arity {
             return None;
@@ -322,6 +335,12 @@ impl Dag {
                 let from = shape(0)?;
                 let to = Shape::with(from.varies_over_samples(), dims.clone());
                 (to.is_sound() && to.entries() == from.entries()).then_some(to)
+            }
+            Op::Arrange(arrangement) => {
+                let samples = args.iter().any(|a| self.shape(*a).varies_over_samples());
+                let to = Shape::with(samples, arrangement.dims.clone());
+                let there = |(operand, entry): &(u32, u32)| args.get(*operand as usize).is_some_and(|a| (*entry as usize) < self.shape(*a).entries());
+                (to.is_sound() && to.entries() == arrangement.sources.len() && arrangement.sources.iter().flatten().all(there)).then_some(to)
             }
         }
     }
@@ -389,6 +408,7 @@ impl Dag {
             Op::Reduce(fold, Axis::Dim(k)) => format!("{} over dimension {k} from the right", fold.name()),
             Op::Broadcast(to) => format!("broadcast to {to}"),
             Op::Reshape(dims) => format!("reshape to {}", Shape::new(dims)),
+            Op::Arrange(a) => format!("arrange to {}", Shape::new(&a.dims)),
         }
     }
 }

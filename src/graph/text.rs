@@ -40,6 +40,16 @@ pub fn print(dag: &Dag) -> String {
             Op::Reduce(fold, Axis::Dim(k)) => write!(out, "reduce_{} {k}", fold.name()),
             Op::Broadcast(to) => write!(out, "broadcast {to}"),
             Op::Reshape(dims) => write!(out, "reshape {}", Shape::new(dims)),
+            Op::Arrange(a) => {
+                let _ = write!(out, "arrange {} (", Shape::new(&a.dims));
+                for source in &a.sources {
+                    let _ = match source {
+                        Some((operand, entry)) => write!(out, " {operand}/{entry}"),
+                        None => write!(out, " ."),
+                    };
+                }
+                write!(out, " )")
+            }
         };
         for (k, a) in node.args.iter().enumerate() {
             let _ = write!(out, "{}{a}", if k == 0 { " " } else { ", " });
@@ -160,6 +170,23 @@ fn parse_op(dag: &Dag, at: &mut Cursor<'_>) -> Result<Op, String> {
         "param" => Op::Param(input(dag.params(), unquote(at.need("a name")?)?)?),
         "count" => Op::Count,
         "broadcast" => Op::Broadcast(at.shape()?),
+        "arrange" => {
+            let dims = Dims::from_slice(at.shape()?.dims());
+            at.expect("(")?;
+            let mut sources = Vec::new();
+            loop {
+                match at.need("`)`")? {
+                    ")" => break,
+                    "." => sources.push(None),
+                    word => {
+                        let (operand, entry) = word.split_once('/').ok_or_else(|| format!("`{word}` is no source"))?;
+                        let number = |t: &str| t.parse::<u32>().map_err(|_| format!("`{word}` is no source"));
+                        sources.push(Some((number(operand)?, number(entry)?)));
+                    }
+                }
+            }
+            Op::Arrange(std::sync::Arc::new(super::Arrangement { dims, sources }))
+        }
         "reshape" => Op::Reshape(Dims::from_slice(at.shape()?.dims())),
         name => {
             let attribute = match at.peek() {

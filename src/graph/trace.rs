@@ -186,6 +186,7 @@ impl<T: Real> Trace<'_, '_, T> {
                 let into = crate::shape::broadcast_index(node.shape.dims(), self.dag.shape(node.args[0]).dims());
                 into.iter().enumerate().filter(|(_, t)| **t == entry).map(|(e, _)| (node.args[0], e)).collect()
             }
+            Op::Arrange(ref a) => a.sources[entry].iter().map(|(operand, e)| (node.args[*operand as usize], *e as usize)).collect(),
             _ => node.args.iter().map(|a| (*a, entry)).collect(),
         }
     }

@@ -147,6 +147,16 @@ fn unrolled<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
                 let table = broadcast_index(dag.shape(node.args[0]).dims(), to.dims());
                 table.into_iter().map(|e| entry(shared, &mut builder, &values, node.args[0], e)).collect()
             }
+            Op::Arrange(a) => {
+                let mut out = SmallVec::with_capacity(entries);
+                for source in &a.sources {
+                    out.push(match source {
+                        Some((operand, e)) => entry(shared, &mut builder, &values, node.args[*operand as usize], *e as usize),
+                        None => builder.lit(0.0),
+                    });
+                }
+                out
+            }
             Op::Reshape(_) => (0..entries).map(|e| entry(shared, &mut builder, &values, node.args[0], e)).collect(),
             Op::Reduce(fold, Axis::Dim(_)) => {
                 let mut out: SmallVec<[Option<V>; 1]> = smallvec::smallvec![None; entries];

@@ -69,6 +69,11 @@ enum Instruction {
         entries: usize,
         from: Operand,
     },
+    /// Each result is a slot's number, or 0.
+    Arrange {
+        out: usize,
+        sources: Vec<Option<usize>>,
+    },
     /// Each group of slots folds into one result.
     Fold {
         fold: Fold,
@@ -100,6 +105,10 @@ impl UniformProgram {
                 }
                 Op::Broadcast(to) => Instruction::Copy { out, entries, from: Operand::of(dag, slots, node.args[0], to.dims()) },
                 Op::Reshape(_) => Instruction::Copy { out, entries, from: Operand { base: slots[node.args[0].index()], index: Index::Same } },
+                Op::Arrange(a) => {
+                    let source = |(operand, e): (u32, u32)| slots[node.args[operand as usize].index()] + e as usize;
+                    Instruction::Arrange { out, sources: a.sources.iter().map(|s| s.map(source)).collect() }
+                }
                 Op::Reduce(fold, Axis::Dim(_)) => {
                     let mut groups = vec![Vec::new(); entries];
                     let base = slots[node.args[0].index()];
@@ -148,6 +157,11 @@ impl UniformProgram {
                 Instruction::Copy { out, entries, from } => {
                     for e in 0..*entries {
                         slots[out + e] = slots[from.at(e)];
+                    }
+                }
+                Instruction::Arrange { out, sources } => {
+                    for (e, source) in sources.iter().enumerate() {
+                        slots[out + e] = source.map_or(0.0, |at| slots[at]);
                     }
                 }
                 Instruction::Fold { fold, out, groups } => {

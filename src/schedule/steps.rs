@@ -72,6 +72,8 @@ pub(super) fn pass(dag: &Dag, reductions: Vec<NodeId>, outputs: Vec<NodeId>) -> 
                 let unrolled = from.entries() <= UNROLL;
                 (if unrolled { Dims::new() } else { from.dims().into() }, !unrolled)
             }
+            // Entries from anywhere: always unrolled.
+            Op::Arrange(_) => (Dims::new(), false),
             _ => (nest(dag, id), false),
         };
         let level = node.args.iter().map(|a| ready(dag, &homes, *a, &dims)).max().unwrap_or(0);

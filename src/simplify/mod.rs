@@ -5,12 +5,13 @@
 pub mod rules;
 
 use crate::error::Place;
-use crate::graph::{Args, Axis, Bits, Dag, Fold, NodeId, Op, verify};
+use crate::graph::{Args, Arrangement, Axis, Bits, Dag, Fold, NodeId, Op, verify};
 use crate::op::Elem;
-use crate::shape::Shape;
+use crate::shape::{Shape, broadcast_index};
 use rules::{Compiled, Kind, Pattern, RULES};
 use smallvec::SmallVec;
 use std::fmt;
+use std::sync::Arc;
 
 /// Rebuilds of the whole graph at most; most graphs are done after two.
 const MAX_SWEEPS: usize = 4;
@@ -142,6 +143,7 @@ impl Builder<'_> {
             let affine = match &node.op {
                 Op::Data(_) => true,
                 Op::Elem(Elem::Neg) | Op::Broadcast(_) | Op::Reshape(_) | Op::Reduce(Fold::Sum, Axis::Dim(_)) => of(0).affine,
+                Op::Arrange(_) => (0..node.args.len()).all(|k| !varies(k) || of(k).affine),
                 Op::Elem(Elem::Add | Elem::Sub) => (0..2).all(|k| !varies(k) || of(k).affine),
                 Op::Elem(Elem::Mul) => (varies(0) != varies(1)) && (0..2).all(|k| !varies(k) || of(k).affine),
                 Op::Elem(Elem::Div) => varies(0) && of(0).affine && !varies(1),
@@ -196,6 +198,7 @@ impl Builder<'_> {
                 let source = smallvec::smallvec![inner(args[0]).args[0]];
                 Some(self.emit(op.clone(), source, steps))
             }
+            Op::Arrange(arrangement) => self.compose(arrangement, args, steps),
             Op::Reduce(_, Axis::Dim(axis)) if self.dag.shape(args[0]).extent_from_right(*axis as usize) == 1 => Some(args[0]),
             // A reduction over samples of something repeated to the samples.
             Op::Reduce(fold, Axis::Samples) => {
@@ -213,6 +216,53 @@ impl Builder<'_> {
             }
             _ => None,
         }
+    }
+
+    /// An arrangement of arrangements is one; one that changes nothing goes.
+    fn compose(&mut self, arrangement: &Arrangement, args: &Args, steps: &mut u32) -> Option<NodeId> {
+        let same = |(e, source): (usize, &Option<(u32, u32)>)| *source == Some((0, e as u32));
+        if args.len() == 1 && self.dag.shape(args[0]).dims() == &arrangement.dims[..] && arrangement.sources.iter().enumerate().all(same) {
+            return Some(args[0]);
+        }
+        // Operands' own sources, one level down; reshapes and broadcasts are arrangements too.
+        let inner = |a: NodeId| -> Option<Vec<Option<(NodeId, u32)>>> {
+            let node = self.dag.node(a);
+            match &node.op {
+                Op::Arrange(b) => Some(b.sources.iter().map(|s| s.map(|(k, e)| (node.args[k as usize], e))).collect()),
+                Op::Reshape(_) => Some((0..node.shape.entries()).map(|e| Some((node.args[0], e as u32))).collect()),
+                Op::Broadcast(to) if to.varies_over_samples() == self.dag.shape(node.args[0]).varies_over_samples() => {
+                    let index = broadcast_index(self.dag.shape(node.args[0]).dims(), to.dims());
+                    Some(index.into_iter().map(|e| Some((node.args[0], e as u32))).collect())
+                }
+                _ => None,
+            }
+        };
+        let below: Vec<_> = args.iter().map(|a| inner(*a)).collect();
+        let mut operands = Args::new();
+        let mut sources = Vec::with_capacity(arrangement.sources.len());
+        for source in &arrangement.sources {
+            let found = source.and_then(|(k, e)| match &below[k as usize] {
+                Some(list) => list[e as usize],
+                None => Some((args[k as usize], e)),
+            });
+            sources.push(found.filter(|(a, _)| self.dag.as_constant(*a) != Some(0.0)).map(|(a, e)| {
+                let at = operands.iter().position(|o| *o == a).unwrap_or_else(|| {
+                    operands.push(a);
+                    operands.len() - 1
+                });
+                (at as u32, e)
+            }));
+        }
+        let composed = Arrangement { dims: arrangement.dims.clone(), sources };
+        if operands == *args && composed == *arrangement {
+            return None;
+        }
+        // What is left of the operands decides whether there are samples: the shape must stay.
+        let samples = |list: &Args| list.iter().any(|a| self.dag.shape(*a).varies_over_samples());
+        if samples(&operands) != samples(args) {
+            return None;
+        }
+        Some(self.emit(Op::Arrange(Arc::new(composed)), operands, steps))
     }
 
     /// Repeats a replacement to the shape of what it replaces.

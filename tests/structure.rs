@@ -1,0 +1,103 @@
+//! Entries, slices, stacks, triangles and products: values by closed forms, gradients by the checker, mistakes with both shapes.
+
+use tapeless::graph::text;
+use tapeless::prelude::*;
+use tapeless::{Error, check};
+
+/// Evaluates an expression of a 2 by 3 matrix `a` (1..6), a 3-vector `v` (7, 8, 9) and per-sample pairs `x`.
+fn eval(build: impl for<'g> Fn(&'g Graph, Expr<'g>, Expr<'g>, Expr<'g>) -> Expr<'g>) -> (String, Vec<f64>) {
+    let g = Graph::new();
+    let (a, v, x) = (g.param_with("a", &[2, 3]), g.param_with("v", &[3]), g.data_with("x", &[2]));
+    let result = build(&g, a, v, x);
+    let shape = result.shape().to_string();
+    let f = result.compile_function().unwrap();
+    let columns: [&[f64]; 2] = [&[1.0, 2.0], &[10.0, 20.0]];
+    let theta = f.params([("a", vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), ("v", vec![7.0, 8.0, 9.0])]);
+    // Parameters that the expression doesn't use still belong to the graph.
+    let out = f.bind([("x", columns.to_vec())]).unwrap().eval(&theta.unwrap()).unwrap();
+    // The gradient of its weighted sum passes the checker, and the graph reads back.
+    let weighted = (result.sin() * 1.3 + result).sum() + 0.01 * (a.square().sum() + v.square().sum()) + 0.1 * x.sum();
+    let program = weighted.compile().unwrap();
+    let theta = program.params([("a", vec![0.1, -0.2, 0.3, 0.4, -0.5, 0.6]), ("v", vec![0.7, 0.8, -0.9])]).unwrap();
+    let report = check::gradient(&program.bind([("x", columns.to_vec())]).unwrap(), &theta).unwrap();
+    assert!(report.passed(), "{report}");
+    let printed = program.graph_text();
+    assert_eq!(text::print(&text::parse(&printed).unwrap()), printed);
+    (shape, out[0].numbers.clone())
+}
+
+#[test]
+fn values_by_closed_forms() {
+    type Build = for<'g> fn(&'g Graph, Expr<'g>, Expr<'g>, Expr<'g>) -> Expr<'g>;
+    let cases: &[(&str, Build, &str, &[f64])] = &[
+        ("index", |_, a, _, _| a.index(&[1, 2]), "[]", &[6.0]),
+        ("slice rows", |_, a, _, _| a.slice(0, 1..2), "[1, 3]", &[4.0, 5.0, 6.0]),
+        ("slice columns", |_, a, _, _| a.slice(-1, 1..3), "[2, 2]", &[2.0, 3.0, 5.0, 6.0]),
+        ("transpose", |_, a, _, _| a.transpose(), "[3, 2]", &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]),
+        ("diag", |_, a, _, _| a.diag(), "[2]", &[1.0, 5.0]),
+        ("to_diag", |_, _, v, _| v.slice(0, 0..2).to_diag(), "[2, 2]", &[7.0, 0.0, 0.0, 8.0]),
+        ("tril", |_, a, _, _| a.tril(), "[2, 3]", &[1.0, 0.0, 0.0, 4.0, 5.0, 0.0]),
+        ("triu", |_, a, _, _| a.triu(), "[2, 3]", &[1.0, 2.0, 3.0, 0.0, 5.0, 6.0]),
+        ("trace", |_, a, _, _| a.trace(), "[]", &[6.0]),
+        ("dot", |_, _, v, _| v.dot(v), "[]", &[194.0]),
+        ("outer", |_, a, v, _| a.index(&[0, 1]) * v.slice(0, 0..2).outer(v), "[2, 3]", &[98.0, 112.0, 126.0, 112.0, 128.0, 144.0]),
+        ("matrix vector", |_, a, v, _| a.matmul(v), "[2]", &[50.0, 122.0]),
+        ("matrix matrix", |_, a, _, _| a.matmul(a.transpose()), "[2, 2]", &[14.0, 32.0, 32.0, 77.0]),
+        ("samples matrix", |_, a, _, x| x.matmul(a), "[samples, 3]", &[41.0, 82.0, 52.0, 104.0, 63.0, 126.0]),
+        ("per-sample entry", |_, _, _, x| x.index(&[1]) - x.index(&[0]), "[samples]", &[9.0, 18.0]),
+        ("stack", |g, a, _, x| g.stack(&[x.index(&[0]), a.index(&[0, 0])], 0), "[samples, 2]", &[1.0, 2.0, 1.0, 1.0]),
+        ("concat", |g, _, v, _| g.concat(&[v, v.slice(0, 1..2)], 0), "[4]", &[7.0, 8.0, 9.0, 8.0]),
+        ("identity", |g, a, _, _| g.identity(2).matmul(a) - a, "[2, 3]", &[0.0; 6]),
+        ("array", |g, _, v, _| g.array(&[3], &[1.0, 0.0, -1.0]).dot(v), "[]", &[-2.0]),
+        ("quadratic form", |_, a, _, x| x.matmul(a.slice(1, 0..2)).dot(x), "[samples]", &[561.0, 2244.0]),
+    ];
+    for (name, build, shape, numbers) in cases {
+        assert_eq!(eval(*build), (shape.to_string(), numbers.to_vec()), "{name}");
+    }
+}
+
+#[test]
+fn large_arrangements_meet_loops() {
+    // 10 by 12 per-sample products, transposed, a triangle of them summed: more entries than are unrolled.
+    let g = Graph::new();
+    let (x, y, w) = (g.data_with("x", &[10]), g.data_with("y", &[12]), g.param_with("w", &[12, 10]));
+    let loss = ((x.outer(y).transpose() * w).tril().square() + x.outer(y).transpose()).sum_dim(0).sum();
+    let program = loss.compile().unwrap();
+    let columns: Vec<Vec<f64>> = (0..22).map(|c| (0..5).map(|i| ((c * 7 + i * 3) as f64 * 0.61).sin()).collect()).collect();
+    let slices = |r: std::ops::Range<usize>| columns[r].iter().map(Vec::as_slice).collect::<Vec<_>>();
+    let data = program.bind([("x", slices(0..10)), ("y", slices(10..22))]).unwrap();
+    let w: Vec<f64> = (0..120).map(|k| (k as f64 * 0.37).cos()).collect();
+    let mut expected = 0.0;
+    for i in 0..5 {
+        for r in 0..12 {
+            for c in 0..10 {
+                let product = columns[c][i] * columns[10 + r][i];
+                expected += product + if r >= c { (product * w[r * 10 + c]).powi(2) } else { 0.0 };
+            }
+        }
+    }
+    let theta = program.params([("w", w)]).unwrap();
+    assert!((data.value(&theta).unwrap() - expected).abs() < 1e-12);
+    let report = check::gradient(&data, &theta).unwrap();
+    assert!(!report.failed(), "{report}");
+}
+
+#[test]
+fn mistakes_name_shapes_and_place() {
+    let g = Graph::new();
+    let (a, v) = (g.param_with("a", &[2, 3]), g.param_with("v", &[2]));
+    let bad = a.matmul(v).sum() + a.index(&[2, 0]) + a.slice(0, 1..4).sum() + v.transpose().sum() + g.concat(&[a, v], 0).sum() + g.param("s").matmul(v);
+    let Err(Error::Expression(mistakes)) = bad.compile() else { panic!("six mistakes") };
+    let all: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    assert_eq!(all.len(), 6, "{all:#?}");
+    for (text, words) in all.iter().zip([
+        "matmul: shapes [2, 3] and [2]",
+        "no axis [2, 0]",
+        "entries 1..4",
+        "transpose: [2] has no axis -2",
+        "concat along axis 0",
+        "matmul: shapes [] and [2]",
+    ]) {
+        assert!(text.contains(words) && text.contains("structure.rs"), "{text}");
+    }
+}
