@@ -187,6 +187,17 @@ impl Bounds {
                     }
                 }
             }
+            Op::Arrange(a) => {
+                for source in &a.sources {
+                    for i in 0..rows {
+                        let (y, error, mark) = source.map_or((0.0, 0.0, 0), |(k, e)| operand(k as usize).at(e as usize, i));
+                        numbers.push(y);
+                        errors.push(error);
+                        marks.push(mark);
+                        alone.push(source.is_some_and(|(k, e)| operand(k as usize).is_alone(e as usize, i)));
+                    }
+                }
+            }
             Op::Reshape(_) => {
                 alone.extend_from_slice(&operand(0).alone);
                 numbers.extend_from_slice(&operand(0).value.numbers);
