@@ -247,24 +247,25 @@ impl<'g> Walk<'g, '_> {
             let pulls = e.pullback(operands, answer, term.coefficient);
             return pulls.into_iter().map(|coefficient| self.guarded(Term { coefficient, ..term })).collect();
         }
+        // Where the adjoint is only repeated or reshaped the guard can follow: rows that a selection leaves out stay out, whatever is in them.
+        match op {
+            Op::Reduce(Fold::Sum, Axis::Dim(_)) => return smallvec::smallvec![term],
+            Op::Reshape(_) => {
+                let reshape = |x| self.reshape_back(x, operands[0], answer);
+                return smallvec::smallvec![Term { guard: term.guard.map(reshape), coefficient: reshape(term.coefficient), ..term }];
+            }
+            _ => {}
+        }
         let term = term.applied();
         let d = term.coefficient;
         let seeded = |coefficient| Term { coefficient, ..term };
         match op {
             Op::Broadcast(_) => smallvec::smallvec![term],
-            Op::Reshape(_) => {
-                let to = operands[0].shape();
-                let full = answer.shape().with_samples(d.shape().varies_over_samples());
-                let d = if d.shape().entries() == 1 { d } else { broadcast_if(self.graph, d, &full) };
-                let dims: SmallVec<[usize; 4]> = if d.shape().entries() == 1 { smallvec::smallvec![1; to.dims().len()] } else { to.dims().into() };
-                smallvec::smallvec![seeded(d.reshape(&dims))]
-            }
             Op::Arrange(arrangement) => {
                 let full = answer.shape().with_samples(d.shape().varies_over_samples());
                 let d = broadcast_if(self.graph, d, &full);
                 (0..operands.len()).map(|k| seeded(self.arrange_back(arrangement, k, operands[k], d))).collect()
             }
-            Op::Reduce(Fold::Sum, Axis::Dim(_)) => smallvec::smallvec![term],
             Op::Reduce(_, Axis::Dim(axis)) => {
                 // Equal extremes share: each has 1 / (how many there are).
                 let hit = operands[0].eq(answer);
@@ -286,9 +287,20 @@ impl<'g> Walk<'g, '_> {
                     Term { seed: None, guard, coefficient: whole }
                 }]
             }
-            Op::Elem(_) => unreachable!("done above"),
+            Op::Elem(_) | Op::Reshape(_) => unreachable!("done above"),
             Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => SmallVec::new(),
         }
+    }
+
+    /// A part of a reshape's adjoint, which may be smaller than the answer, in the operand's dimensions.
+    fn reshape_back(&self, x: Expr<'g>, operand: Expr<'g>, answer: Expr<'g>) -> Expr<'g> {
+        let to = operand.shape();
+        if x.shape().entries() == 1 {
+            let ones: SmallVec<[usize; 4]> = smallvec::smallvec![1; to.dims().len()];
+            return x.reshape(&ones);
+        }
+        let full = answer.shape().with_samples(x.shape().varies_over_samples());
+        broadcast_if(self.graph, x, &full).reshape(to.dims())
     }
 
     /// The adjoint of one operand of an arrangement: each of its entries gets the adjoints of the places it went to. A sum of arrangements, the
