@@ -105,7 +105,7 @@ impl Bounds {
         let mut errors = Vec::with_capacity(entries * rows);
         let mut marks = Vec::with_capacity(entries * rows);
         let mut alone = Vec::new();
-        let how = mark_of(&node.op, rows > 1);
+        let how = mark_of(&node.op, node.shape.varies_over_samples());
         match &node.op {
             Op::Const(c) => {
                 numbers.push(c.value());
@@ -233,15 +233,18 @@ impl Bounds {
             return if certain || carried { 0.0 } else { f64::INFINITY };
         }
         let slopes = op.pullback(x, y, 1.0);
-        let mut error = 0.0;
-        for k in 0..x.len() {
-            if ex[k] > 0.0 {
-                // First order is not enough for an error as large as a good part of the operand.
-                let trusted = slopes[k] == 0.0
-                    || ex[k] <= 1e-3 * x[k].abs()
-                    || ex[k] <= 1e-3 && op.value(&shifted(x, k, ex[k])).is_finite() && op.value(&shifted(x, k, -ex[k])).is_finite();
-                error += if trusted { (slopes[k] * ex[k]).abs() } else { f64::INFINITY };
+        // First order is not enough for errors as large as a good part of the operand, undecided comparisons above all: their corners are tried.
+        let large: Vec<usize> = (0..x.len()).filter(|k| ex[*k] > 1e-3 * x[*k].abs()).collect();
+        let mut error: f64 = (0..x.len()).filter(|k| ex[*k] > 0.0).map(|k| (slopes[k] * ex[k]).abs()).sum();
+        let mut moved = x.to_vec();
+        for corner in 0..3usize.pow(large.len() as u32) {
+            let mut rest = corner;
+            for k in &large {
+                moved[*k] = x[*k] + (rest % 3) as f64 * ex[*k] - ex[*k];
+                rest /= 3;
             }
+            let change = (op.value(&moved) - y).abs();
+            error = if change.is_nan() { f64::INFINITY } else { error.max(change) };
         }
         let roundings = match op {
             Elem::Neg | Elem::Abs | Elem::Min | Elem::Max => return finite_or_unknown(error),
@@ -285,12 +288,6 @@ impl Bounds {
         let mark = within.next().map(|(.., m)| m);
         (y, error, within.all(|(.., m)| Some(m) == mark))
     }
-}
-
-fn shifted(x: &[f64], k: usize, by: f64) -> Vec<f64> {
-    let mut x = x.to_vec();
-    x[k] += CARE * by;
-    x
 }
 
 fn finite_or_unknown(error: f64) -> f64 {

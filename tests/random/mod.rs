@@ -12,19 +12,18 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use tapeless::graph::eval::Inputs;
-use tapeless::graph::{Args, Axis, Dag, Fold, NodeId, Op, text};
+use tapeless::graph::{Args, Arrangement, Axis, Dag, Fold, NodeId, Op, text};
 use tapeless::op::Elem;
 use tapeless::shape::Shape;
 
-/// Cases a property runs, in hundredths of `TAPELESS_CASES`.
+/// Runs a property on random values: so many hundredths of `TAPELESS_CASES` of them.
 pub fn check<S: Strategy>(hundredths: u32, strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let number = |name: &str, default: u32| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
-    let cases = (u64::from(number("TAPELESS_CASES", CASES)) * u64::from(hundredths)).div_ceil(100) as u32;
+    let cases = cases(hundredths);
     // The same cases every time, unless another seed is asked for.
     let mut seed = [7u8; 32];
-    seed[..4].copy_from_slice(&number("TAPELESS_SEED", 1).to_le_bytes());
+    seed[..4].copy_from_slice(&variable("TAPELESS_SEED", 1).to_le_bytes());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 4000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     // A panic is a failure like any other: shrunk, and told once.
@@ -62,8 +61,16 @@ thread_local! {
     static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// The cases of a property that counts 100 hundredths.
-pub const CASES: u32 = 2000;
+/// A number from the environment.
+fn variable(name: &str, default: u32) -> u32 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+/// The cases of a property that has so many hundredths of a full one's. Unoptimised code gets fewer.
+pub fn cases(hundredths: u32) -> u32 {
+    let full = variable("TAPELESS_CASES", if cfg!(debug_assertions) { 1000 } else { 20_000 });
+    (u64::from(full) * u64::from(hundredths)).div_ceil(100) as u32
+}
 
 /// Fails a property.
 pub fn fail(message: impl Into<String>) -> TestCaseError {
@@ -347,7 +354,8 @@ impl Builder {
                 if extra % 32 < 16 { self.without_axis(made, extra / 4 % dims.len()) } else { made }
             }
             215..222 => self.over_all(first, extra),
-            222..236 if !dims.is_empty() => {
+            222..229 => self.arranged(first, step),
+            229..236 if !dims.is_empty() => {
                 let entries: usize = dims.iter().product();
                 let mut options = vec![
                     vec![entries],
@@ -377,6 +385,37 @@ impl Builder {
             }
             _ => self.operation(step, first),
         }
+    }
+
+    /// Entries of two values in another order: some twice, some not at all, some 0; or all of one, transposed.
+    fn arranged(&mut self, first: NodeId, step: &Step) -> NodeId {
+        let second = self.pick(step.picks[1]);
+        let entries = |b: &Self, id| b.dag.shape(id).entries() as u64;
+        let (m, n) = (entries(self, first), entries(self, second));
+        let mut numbers = Numbers(u64::from(step.extra));
+        let dims: Vec<usize> = self.dag.shape(first).dims().to_vec();
+        let (to, sources): (Vec<usize>, Vec<_>) = if step.squash && dims.len() > 1 {
+            let to: Vec<usize> = dims.iter().rev().copied().collect();
+            let transposed = (0..m as usize).map(|e| {
+                let (mut rest, mut at) = (e, 0);
+                for d in &dims {
+                    at = at * d + rest % d;
+                    rest /= d;
+                }
+                Some((0, at as u32))
+            });
+            (to.clone(), transposed.collect())
+        } else {
+            let to = [vec![2], vec![3], vec![3, 3], vec![], vec![2, 2], vec![1, 3], vec![5], vec![70]][usize::from(step.op) % 8].clone();
+            let source = |_| match numbers.bits() % 8 {
+                0 => None,
+                1..5 => Some((0, (numbers.bits() % m) as u32)),
+                _ => Some((1, (numbers.bits() % n) as u32)),
+            };
+            (to.clone(), (0..to.iter().product::<usize>()).map(source).collect())
+        };
+        let op = Op::Arrange(Arc::new(Arrangement { dims: to.as_slice().into(), sources }));
+        self.push(op, &[first, second]).unwrap_or(first)
     }
 
     fn operation(&mut self, step: &Step, first: NodeId) -> NodeId {
