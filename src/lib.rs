@@ -102,7 +102,6 @@ pub mod runtime;
 pub mod schedule;
 pub mod shape;
 pub mod simplify;
-mod structure;
 
 pub use error::{Error, Mistake, NonFinite, Place, Result};
 pub use expr::{Expr, Graph, Operand};

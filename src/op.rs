@@ -73,6 +73,32 @@ macro_rules! table {
                 x.ge(z).select(x.eq(z).select(d * 0.5, d), x.lift(0.0)),
                 z.ge(x).select(x.eq(z).select(d * 0.5, d), x.lift(0.0))
             ];
+            /// Towards minus infinity; its derivative is 0.
+            Floor floor (x in -4.0..4.0) = x.floor(), |y, d| [x.lift(0.0)];
+            /// Towards plus infinity; its derivative is 0.
+            Ceil ceil (x in -4.0..4.0) = x.ceil(), |y, d| [x.lift(0.0)];
+            /// To the nearest integer, ties to even; its derivative is 0.
+            Round round (x in -4.0..4.0) = x.round_ties_even(), |y, d| [x.lift(0.0)];
+            /// `max(x, 0)`; NaN stays NaN. Its derivative at 0 is one half.
+            Relu relu (x in -4.0..4.0) = if x.is_nan() || x > 0.0 { x } else { 0.0 }, |y, d| [
+                x.ge(x.lift(0.0)).select(x.eq(x.lift(0.0)).select(d * 0.5, d), x.lift(0.0))
+            ];
+            /// `sqrt(x^2 + z^2)` without overflow or underflow on the way. At the origin both derivatives are 0.
+            Hypot hypot (x in 0.3..4.0, z in -4.0..4.0) = x.hypot(z), |y, d| [
+                y.ne(y.lift(0.0)).select(d * (x / y), x.lift(0.0)),
+                y.ne(y.lift(0.0)).select(d * (z / y), x.lift(0.0))
+            ];
+            /// `x * ln(z)`, and 0 where `x` is 0 and `z` is not NaN.
+            Xlogy xlogy (x in 0.1..4.0, z in 0.1..9.0) = if x == 0.0 && !z.is_nan() { 0.0 } else { x * z.ln() }, |y, d| [
+                d * z.ln(),
+                x.ne(x.lift(0.0)).select(d * (x / z), x.lift(0.0))
+            ];
+            /// 1 where both are not 0, else 0.
+            And and (x in -4.0..4.0, z in -4.0..4.0) = f64::from(x != 0.0 && z != 0.0), |y, d| [x.lift(0.0), x.lift(0.0)];
+            /// 1 where either is not 0, else 0.
+            Or or (x in -4.0..4.0, z in -4.0..4.0) = f64::from(x != 0.0 || z != 0.0), |y, d| [x.lift(0.0), x.lift(0.0)];
+            /// 1 where `x` is 0, else 0.
+            Not not (x in -4.0..4.0) = f64::from(x == 0.0), |y, d| [x.lift(0.0)];
             /// 1 where `x < z`, else 0 (also for NaN).
             Lt lt (x in -4.0..4.0, z in -4.0..4.0) = f64::from(x < z), |y, d| [x.lift(0.0), x.lift(0.0)];
             /// 1 where `x <= z`, else 0 (also for NaN).
@@ -264,7 +290,9 @@ mod tests {
                     let h = 1e-3;
                     let slope = (8.0 * (shifted(h) - shifted(-h)) - (shifted(2.0 * h) - shifted(-2.0 * h))) / (12.0 * h);
                     let near_kink = match op {
-                        Elem::Abs | Elem::Sign | Elem::Select => args[0].abs() < 3.0 * h,
+                        Elem::Abs | Elem::Sign | Elem::Select | Elem::Relu => args[0].abs() < 3.0 * h,
+                        Elem::Floor | Elem::Ceil => (args[0] - args[0].round()).abs() < 3.0 * h,
+                        Elem::Round => (args[0] - args[0].floor() - 0.5).abs() < 3.0 * h,
                         _ if op.arity() == 2 => (args[0] - args[1]).abs() < 3.0 * h,
                         _ => false,
                     };

@@ -11,7 +11,7 @@ use crate::runtime::params::Layout;
 use crate::runtime::plan::Plan;
 use crate::runtime::program::{Compiled, Function, Program};
 use crate::shape::Shape;
-use crate::simplify::{Statistics, simplify};
+use crate::simplify::{Statistics, simplify, stabilise};
 use std::sync::Arc;
 
 /// How to compile an expression. `loss.compile()` uses the defaults: `f64`, the gradient by every parameter, the best backend.
@@ -111,8 +111,9 @@ pub fn compile<T: Real>(loss: Expr<'_>, options: &Options) -> Result<Program<T>>
     let grad_layout = Arc::new(Layout::new(wrt.iter().map(|k| &primal.params()[*k])));
 
     // The recipe.
-    let (derived, contributions) = differentiate(&primal, &wrt, options.fault.as_ref())?;
-    let (value_graph, _) = simplified(&primal, options);
+    let stable = stabilised(&primal, options);
+    let (derived, contributions) = differentiate(&stable, &wrt, options.fault.as_ref())?;
+    let (value_graph, _) = simplified(&stable, options);
     let (gradient_graph, statistics) = simplified(&derived, options);
     let value = Plan::new(value_graph, backend);
     let gradient = (!wrt.is_empty()).then(|| Plan::new(gradient_graph, backend));
@@ -127,9 +128,10 @@ pub fn compile<T: Real>(loss: Expr<'_>, options: &Options) -> Result<Program<T>>
 pub fn compile_function<T: Real>(results: &[(&str, Expr<'_>)], options: &Options) -> Result<Function<T>> {
     let backend = options.backend.resolve()?;
     let primal = finished(results, None)?;
-    let (graph, statistics) = simplified(&primal, options);
+    let stable = stabilised(&primal, options);
+    let (graph, statistics) = simplified(&stable, options);
     let value = Plan::new(graph, backend);
-    let compiled = assemble(primal.clone(), primal, Vec::new(), statistics, value, None, Arc::default());
+    let compiled = assemble(primal, stable, Vec::new(), statistics, value, None, Arc::default());
     Ok(Function { compiled: Arc::new(compiled) })
 }
 
@@ -169,6 +171,10 @@ fn differentiate(primal: &Dag, wrt: &[usize], fault: Option<&Fault>) -> Result<(
     derived.set_outputs(outputs);
     verify::check(&derived, "diff");
     Ok((derived, contributions))
+}
+
+fn stabilised(dag: &Dag, options: &Options) -> Dag {
+    if options.unsimplified { dag.without_dead_nodes() } else { stabilise(dag).0 }
 }
 
 fn simplified(dag: &Dag, options: &Options) -> (Dag, Statistics) {

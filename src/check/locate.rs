@@ -149,7 +149,8 @@ fn pull(dag: &Dag, values: &[Value], id: NodeId, operand: usize, d: &[f64], rows
                 }
             }
         }
-        Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => return None,
+        // A detached value passes nothing on, on purpose.
+        Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count | Op::Detach => return None,
     }
     Some(out)
 }

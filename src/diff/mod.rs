@@ -288,6 +288,7 @@ impl<'g> Walk<'g, '_> {
                 }]
             }
             Op::Elem(_) | Op::Reshape(_) => unreachable!("done above"),
+            Op::Detach => smallvec::smallvec![seeded(d.lift(0.0))],
             Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => SmallVec::new(),
         }
     }
@@ -410,6 +411,7 @@ pub(crate) fn op_name(op: &Op) -> &str {
         Op::Reduce(fold, _) => fold.name(),
         Op::Broadcast(_) => "broadcast",
         Op::Reshape(_) => "reshape",
+        Op::Detach => "detach",
         Op::Arrange(_) => "arrange",
         Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => "input",
     }

@@ -116,7 +116,7 @@ pub(crate) fn eval_node<'v>(dag: &Dag, id: NodeId, samples: usize, rounding: Rou
                 numbers.extend((0..rows).map(|i| v.at(e, i)));
             }
         }
-        Op::Reshape(_) => numbers.extend_from_slice(&value(node.args[0]).numbers),
+        Op::Reshape(_) | Op::Detach => numbers.extend_from_slice(&value(node.args[0]).numbers),
         Op::Arrange(a) => {
             for source in &a.sources {
                 numbers.extend((0..rows).map(|i| source.map_or(0.0, |(operand, e)| value(node.args[operand as usize]).at(e as usize, i))));

@@ -105,6 +105,7 @@ fn formula(dag: &Dag, id: super::NodeId, pieces: &[Option<Piece>]) -> Piece {
         }
         Op::Reduce(fold, Axis::Samples) => Piece::atom(format!("{}({})", fold.name(), arg(0).text)),
         Op::Reduce(fold, Axis::Dim(k)) => Piece::atom(format!("{}_dim({}, {k} from the right)", fold.name(), arg(0).text)),
+        Op::Detach => Piece::atom(format!("detach({})", arg(0).text)),
         Op::Broadcast(to) => Piece::atom(format!("broadcast({}, {to})", arg(0).text)),
         Op::Arrange(a) => {
             let list: Vec<&str> = (0..node.args.len()).map(|k| arg(k).text.as_str()).collect();

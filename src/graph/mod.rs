@@ -159,6 +159,8 @@ pub enum Op {
     Broadcast(Shape),
     /// The same entries in row-major order under other dimensions.
     Reshape(Dims),
+    /// The operand's value, with no derivative.
+    Detach,
     /// Entries of the operands in another arrangement.
     Arrange(Arc<Arrangement>),
 }
@@ -299,7 +301,7 @@ impl Dag {
         let arity = match op {
             Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => 0,
             Op::Elem(e) => e.arity(),
-            Op::Reduce(..) | Op::Broadcast(_) | Op::Reshape(_) => 1,
+            Op::Reduce(..) | Op::Broadcast(_) | Op::Reshape(_) | Op::Detach => 1,
             Op::Arrange(_) => args.len(),
         };
         if args.len() != arity {
@@ -327,6 +329,7 @@ impl Dag {
                 dims[at] = 1;
                 Some(Shape::with(s.varies_over_samples(), dims))
             }
+            Op::Detach => shape(0).cloned(),
             Op::Broadcast(to) => {
                 let from = shape(0)?;
                 (from.broadcast(to).as_ref() == Some(to) && to.is_sound()).then(|| to.clone())
@@ -407,6 +410,7 @@ impl Dag {
             Op::Reduce(fold, Axis::Samples) => format!("{} over samples", fold.name()),
             Op::Reduce(fold, Axis::Dim(k)) => format!("{} over dimension {k} from the right", fold.name()),
             Op::Broadcast(to) => format!("broadcast to {to}"),
+            Op::Detach => "detach".into(),
             Op::Reshape(dims) => format!("reshape to {}", Shape::new(dims)),
             Op::Arrange(a) => format!("arrange to {}", Shape::new(&a.dims)),
         }

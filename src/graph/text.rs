@@ -39,6 +39,7 @@ pub fn print(dag: &Dag) -> String {
             Op::Reduce(fold, Axis::Samples) => write!(out, "reduce_{} samples", fold.name()),
             Op::Reduce(fold, Axis::Dim(k)) => write!(out, "reduce_{} {k}", fold.name()),
             Op::Broadcast(to) => write!(out, "broadcast {to}"),
+            Op::Detach => write!(out, "detach"),
             Op::Reshape(dims) => write!(out, "reshape {}", Shape::new(dims)),
             Op::Arrange(a) => {
                 let _ = write!(out, "arrange {} (", Shape::new(&a.dims));
@@ -169,6 +170,7 @@ fn parse_op(dag: &Dag, at: &mut Cursor<'_>) -> Result<Op, String> {
         "data" => Op::Data(input(dag.data(), unquote(at.need("a name")?)?)?),
         "param" => Op::Param(input(dag.params(), unquote(at.need("a name")?)?)?),
         "count" => Op::Count,
+        "detach" => Op::Detach,
         "broadcast" => Op::Broadcast(at.shape()?),
         "arrange" => {
             let dims = Dims::from_slice(at.shape()?.dims());

@@ -84,6 +84,46 @@ pub fn elem<A: Math>(a: &mut A, op: Elem, x: &[A::F]) -> A::F {
             let (m, nan) = (a.max(x[0], x[1]), a.ne(x[0], x[0]));
             a.select(nan, x[0], m)
         }
+        Elem::Floor => a.floor(x[0]),
+        Elem::Ceil => {
+            let minus = a.neg(x[0]);
+            let floor = a.floor(minus);
+            a.neg(floor)
+        }
+        Elem::Round => a.round(x[0]),
+        Elem::Relu => {
+            // NaN is not below 0 and stays.
+            let zero = a.lit(0.0);
+            let below = a.le(x[0], zero);
+            a.select(below, zero, x[0])
+        }
+        Elem::Hypot => hypot(a, x[0], x[1]),
+        Elem::Xlogy => {
+            let zero = a.lit(0.0);
+            let ln = a.math(MathFn::Ln, x[1], x[1]);
+            let product = a.mul(x[0], ln);
+            let nothing = a.eq(x[0], zero);
+            let known = a.eq(x[1], x[1]);
+            let nothing = a.both(nothing, known);
+            a.select(nothing, zero, product)
+        }
+        Elem::And => {
+            let zero = a.lit(0.0);
+            let (m, n) = (a.ne(x[0], zero), a.ne(x[1], zero));
+            let m = a.both(m, n);
+            compare(a, m)
+        }
+        Elem::Or => {
+            let zero = a.lit(0.0);
+            let (m, n) = (a.ne(x[0], zero), a.ne(x[1], zero));
+            let m = a.either(m, n);
+            compare(a, m)
+        }
+        Elem::Not => {
+            let zero = a.lit(0.0);
+            let m = a.eq(x[0], zero);
+            compare(a, m)
+        }
         Elem::Lt => {
             let m = a.lt(x[0], x[1]);
             compare(a, m)
@@ -114,6 +154,30 @@ pub fn elem<A: Math>(a: &mut A, op: Elem, x: &[A::F]) -> A::F {
             a.select(m, x[1], x[2])
         }
     }
+}
+
+/// `m sqrt(1 + (n / m)^2)` with `m` the larger in size: no square overflows, and one that underflows is too small to matter. About 2 ulp.
+fn hypot<A: Arith>(a: &mut A, x: A::F, z: A::F) -> A::F {
+    let (x, z) = (a.abs(x), a.abs(z));
+    let (larger, smaller) = (a.max(x, z), a.min(x, z));
+    let ratio = a.div(smaller, larger);
+    let one = a.lit(1.0);
+    let sum = a.fma(ratio, ratio, one);
+    let root = a.sqrt(sum);
+    let product = a.mul(larger, root);
+    // 0 / 0 and inf / inf: the larger says it all. An infinity wins over NaN, as in C.
+    let infinity = a.lit(f64::INFINITY);
+    let zero = a.lit(0.0);
+    let origin = a.eq(larger, zero);
+    let product = a.select(origin, larger, product);
+    let (m, n) = (a.eq(x, infinity), a.eq(z, infinity));
+    let infinite = a.either(m, n);
+    let product = a.select(infinite, infinity, product);
+    // `max` gives its second operand for NaN: a first one that is NaN is put back.
+    let nan = a.ne(x, x);
+    let finite = a.not(infinite);
+    let nan = a.both(nan, finite);
+    a.select(nan, x, product)
 }
 
 /// An integer power by squaring: at most `2 log2 |n|` products, each rounded; `1 / x^|n|` for a negative power.

@@ -157,7 +157,7 @@ fn unrolled<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
                 }
                 out
             }
-            Op::Reshape(_) => (0..entries).map(|e| entry(shared, &mut builder, &values, node.args[0], e)).collect(),
+            Op::Reshape(_) | Op::Detach => (0..entries).map(|e| entry(shared, &mut builder, &values, node.args[0], e)).collect(),
             Op::Reduce(fold, Axis::Dim(_)) => {
                 let mut out: SmallVec<[Option<V>; 1]> = smallvec::smallvec![None; entries];
                 let table = broadcast_index(node.shape.dims(), dag.shape(node.args[0]).dims());
@@ -240,7 +240,7 @@ fn nested<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
                 }
                 lower::elem(&mut builder, *op, &x)
             }
-            Op::Broadcast(_) => point(shared, &mut builder, &values, node.args[0], &access),
+            Op::Broadcast(_) | Op::Detach => point(shared, &mut builder, &values, node.args[0], &access),
             Op::Reduce(fold, Axis::Dim(_)) => {
                 let v = point(shared, &mut builder, &values, node.args[0], &access);
                 builder.push(Inst::Fold(*fold, access(node.shape.dims(), shared.tiles[id]), v));

@@ -104,7 +104,7 @@ impl UniformProgram {
                     Instruction::Elem { op: *op, out, entries, args }
                 }
                 Op::Broadcast(to) => Instruction::Copy { out, entries, from: Operand::of(dag, slots, node.args[0], to.dims()) },
-                Op::Reshape(_) => Instruction::Copy { out, entries, from: Operand { base: slots[node.args[0].index()], index: Index::Same } },
+                Op::Reshape(_) | Op::Detach => Instruction::Copy { out, entries, from: Operand { base: slots[node.args[0].index()], index: Index::Same } },
                 Op::Arrange(a) => {
                     let source = |(operand, e): (u32, u32)| slots[node.args[operand as usize].index()] + e as usize;
                     Instruction::Arrange { out, sources: a.sources.iter().map(|s| s.map(source)).collect() }

@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 pub struct Compiled<T> {
     /// The formula as written.
     pub primal: Dag,
-    /// The formula and its gradient as differentiation left them; the formula alone where there is no gradient.
+    /// The formula, made stable, and its gradient as differentiation left them; the formula alone where there is no gradient.
     pub derived: Dag,
     /// Who contributed what during differentiation.
     pub contributions: Vec<Contribution>,
@@ -269,7 +269,7 @@ impl<'d, T: Real> Bound<'d, T> {
         let params = split(theta);
         let simplified = &c.gradient.as_ref().unwrap_or(&c.value).dag;
         let find = |dag| trace::find(dag, &self.table.inputs, self.table.samples, &params);
-        let found = find(&c.primal).or_else(|| find(&c.derived)).or_else(|| find(simplified));
+        let found = find(&c.derived).or_else(|| find(simplified)).or_else(|| find(&c.primal));
         // Where each operation by itself stays in the range, as an `f32` sum of both signs may not in some lane, the result is all there is to name.
         let place = c.primal.node(c.primal.outputs()[0].1).place;
         Ok(found.or_else(|| Some(NonFinite { node, place, sample: None, step: None, inputs: Vec::new(), value: value.to_f64() })))

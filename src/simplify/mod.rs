@@ -3,12 +3,13 @@
 //! Beside the rules: equal nodes are one node, constants fold, nodes nobody needs go, and repetitions that broadcasting implies are dropped.
 
 pub mod rules;
+mod stable;
 
 use crate::error::Place;
 use crate::graph::{Args, Arrangement, Axis, Bits, Dag, Fold, NodeId, Op, verify};
 use crate::op::Elem;
 use crate::shape::{Shape, broadcast_index};
-use rules::{Compiled, Kind, Pattern, RULES};
+use rules::{Compiled, Kind, Pattern, RULES, Rule, STABLE};
 use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
@@ -41,31 +42,53 @@ impl fmt::Display for Statistics {
     }
 }
 
+/// When rules are applied, and which.
+struct Phase {
+    name: &'static str,
+    rules: &'static [Rule],
+    by_head: fn() -> &'static ByHead,
+    /// Before differentiation: detached values stay, formulas are made stable.
+    before_diff: bool,
+}
+
+const SIMPLIFY: Phase = Phase { name: "simplify", rules: RULES, by_head: simplifying, before_diff: false };
+const STABILISE: Phase = Phase { name: "stabilise", rules: STABLE, by_head: stabilising, before_diff: true };
+
 /// Simplifies what the outputs need. The result computes the same up to what each applied rule's [`rules::Change`] says.
 pub fn simplify(dag: &Dag) -> (Dag, Statistics) {
+    run(&SIMPLIFY, dag)
+}
+
+/// Replaces what the outputs need by stable formulas of the same value, for differentiation.
+pub fn stabilise(dag: &Dag) -> (Dag, Statistics) {
+    run(&STABILISE, dag)
+}
+
+fn run(phase: &Phase, dag: &Dag) -> (Dag, Statistics) {
     let mut statistics = Statistics { before: dag.live_nodes(), ..Statistics::default() };
-    let mut counts = vec![0usize; RULES.len()];
-    let mut current = sweep(dag, &mut counts);
+    let mut counts = vec![0usize; phase.rules.len() + 1];
+    let mut current = sweep(phase, dag, &mut counts);
     statistics.sweeps = 1;
     let mut applied: usize = counts.iter().sum();
     while statistics.sweeps < MAX_SWEEPS && applied > 0 {
-        let mut again = vec![0usize; RULES.len()];
-        current = sweep(&current, &mut again);
+        let mut again = vec![0usize; counts.len()];
+        current = sweep(phase, &current, &mut again);
         applied = again.iter().sum();
         statistics.sweeps += 1;
         counts.iter_mut().zip(again).for_each(|(c, a)| *c += a);
     }
     let out = current.without_dead_nodes();
     statistics.after = out.live_nodes();
-    statistics.applied = RULES.iter().zip(&counts).filter(|(_, n)| **n > 0).map(|(r, n)| (r.name, *n)).collect();
-    verify::check(&out, "simplify");
+    let names = phase.rules.iter().map(|r| r.name).chain(["ln_sum_exp"]);
+    statistics.applied = names.zip(counts).filter(|(_, n)| *n > 0).collect();
+    verify::check(&out, phase.name);
     (out, statistics)
 }
 
 /// One rebuild, bottom up.
-fn sweep(dag: &Dag, counts: &mut [usize]) -> Dag {
+fn sweep(phase: &Phase, dag: &Dag, counts: &mut [usize]) -> Dag {
     let live = dag.live();
-    let mut builder = Builder { dag: Dag::with_inputs_of(dag), facts: Vec::new(), counts, place: None };
+    let mut builder = Builder { phase, dag: Dag::with_inputs_of(dag), facts: Vec::new(), counts, place: None };
     let mut map: Vec<Option<NodeId>> = vec![None; live.len()];
     for id in dag.ids().filter(|id| live[id.index()]) {
         let node = dag.node(id);
@@ -91,6 +114,7 @@ struct Facts {
 }
 
 struct Builder<'c> {
+    phase: &'c Phase,
     dag: Dag,
     facts: Vec<Facts>,
     counts: &'c mut [usize],
@@ -122,7 +146,7 @@ impl Builder<'_> {
             return same;
         }
         if *steps > 0 {
-            for rule in rules_for(&op) {
+            for rule in rules_for((self.phase.by_head)(), &op) {
                 let Some(binding) = self.matches_root(&rule.left, &op, &args) else { continue };
                 *steps -= 1;
                 self.counts[rule.index] += 1;
@@ -198,6 +222,9 @@ impl Builder<'_> {
                 let source = smallvec::smallvec![inner(args[0]).args[0]];
                 Some(self.emit(op.clone(), source, steps))
             }
+            // Differentiation is over.
+            Op::Detach if !self.phase.before_diff => Some(args[0]),
+            Op::Elem(Elem::Ln) if self.phase.before_diff => self.shift_exponents(args[0]),
             Op::Arrange(arrangement) => self.compose(arrangement, args, steps),
             Op::Reduce(_, Axis::Dim(axis)) if self.dag.shape(args[0]).extent_from_right(*axis as usize) == 1 => Some(args[0]),
             // A reduction over samples of something repeated to the samples.
@@ -364,23 +391,34 @@ impl Builder<'_> {
     }
 }
 
+type ByHead = std::collections::HashMap<&'static str, Vec<&'static Compiled>>;
+
+fn simplifying() -> &'static ByHead {
+    static MAP: std::sync::OnceLock<ByHead> = std::sync::OnceLock::new();
+    MAP.get_or_init(|| by_head(rules::compiled()))
+}
+
+fn stabilising() -> &'static ByHead {
+    static MAP: std::sync::OnceLock<ByHead> = std::sync::OnceLock::new();
+    MAP.get_or_init(|| by_head(rules::compiled_stable()))
+}
+
+fn by_head(rules: &'static [Compiled]) -> ByHead {
+    let mut map = ByHead::new();
+    for rule in rules {
+        let head = match &rule.left {
+            Pattern::Elem(e, _) => e.name(),
+            Pattern::Sum(_) => "sum over samples",
+            Pattern::SumDim(_) => "sum over a dimension",
+            _ => unreachable!("a rule starts with an operation"),
+        };
+        map.entry(head).or_default().push(rule);
+    }
+    map
+}
+
 /// The rules whose left side starts with this operation.
-fn rules_for(op: &Op) -> &'static [&'static Compiled] {
-    type ByHead = std::collections::HashMap<&'static str, Vec<&'static Compiled>>;
-    static BY_HEAD: std::sync::OnceLock<ByHead> = std::sync::OnceLock::new();
-    let by_head = BY_HEAD.get_or_init(|| {
-        let mut map = ByHead::new();
-        for rule in rules::compiled() {
-            let head = match &rule.left {
-                Pattern::Elem(e, _) => e.name(),
-                Pattern::Sum(_) => "sum over samples",
-                Pattern::SumDim(_) => "sum over a dimension",
-                _ => unreachable!("a rule starts with an operation"),
-            };
-            map.entry(head).or_default().push(rule);
-        }
-        map
-    });
+fn rules_for(by_head: &'static ByHead, op: &Op) -> &'static [&'static Compiled] {
     let head = match op {
         Op::Elem(e) => e.name(),
         Op::Reduce(Fold::Sum, Axis::Samples) => "sum over samples",

@@ -115,6 +115,29 @@ pub const RULES: &[Rule] = rules! {
     sum_dim_of_neg:       "sum_dim(neg(x))"         => "neg(sum_dim(x))",                   Exact;
 };
 
+/// Rules that replace a formula by a stable one. They run before differentiation, so that the gradient is that of the stable formula; beside
+/// them `ln(sum(exp(x)))` over dimensions is shifted by its largest exponent (`simplify/stable.rs`).
+pub const STABLE: &[Rule] = rules! {
+    double_neg:           "neg(neg(x))"                 => "x",                             Exact;
+    ln_1p_exp:            "ln(add(1, exp(x)))"          => "softplus(x)",                   Rounding;
+    softplus_of_ln_1p:    "ln_1p(exp(x))"               => "softplus(x)",                   Rounding;
+    ln_1m_exp:            "ln(sub(1, exp(x)))"          => "select(gt(x, -0.6931471805599453), ln(sub(0, exp_m1(x))), ln_1p(sub(0, exp(x))))", Rounding;
+    ln_1p:                "ln(add(1, x))"               => "ln_1p(x)",                      Rounding;
+    exp_minus_one:        "sub(exp(x), 1)"              => "exp_m1(x)",                     Rounding;
+    minus_one_exp:        "add(-1, exp(x))"             => "exp_m1(x)",                     Rounding;
+    sigmoid_quotient:     "div(1, add(1, exp(neg(x))))" => "sigmoid(x)",                    Rounding;
+    sigmoid_recip:        "recip(add(1, exp(neg(x))))"  => "sigmoid(x)",                    Rounding;
+    sigmoid_of_exp:       "div(exp(x), add(1, exp(x)))" => "sigmoid(x)",                    Rounding;
+    one_minus_sigmoid:    "sub(1, sigmoid(x))"          => "sigmoid(neg(x))",               Rounding;
+    ln_sigmoid:           "ln(sigmoid(x))"              => "neg(softplus(neg(x)))",         Rounding;
+    ln_exp:               "ln(exp(x))"                  => "x",                             Rounding;
+    ln_softmax:           "ln(div(exp(x), y))"          => "sub(x, ln(y))",                 Rounding;
+    x_ln_x:               "mul(x, ln(x))"               => "xlogy(x, x)",                   Rounding;
+    root_of_squares:      "sqrt(add(square(x), square(y)))" => "hypot(x, y)",               Rounding;
+    root_of_products:     "sqrt(add(mul(x, x), mul(y, y)))" => "hypot(x, y)",               Rounding;
+    root_of_powers:       "sqrt(add(powi_2(x), powi_2(y)))" => "hypot(x, y)",               Rounding;
+};
+
 /// A pattern, parsed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pattern {
@@ -161,16 +184,24 @@ pub struct Compiled {
     pub right: Pattern,
 }
 
-/// All rules, parsed once.
+/// All of [`RULES`], parsed once.
 pub fn compiled() -> &'static [Compiled] {
     static COMPILED: std::sync::OnceLock<Vec<Compiled>> = std::sync::OnceLock::new();
-    COMPILED.get_or_init(|| {
-        let compile = |(index, rule): (usize, &Rule)| {
-            let mut names = Vec::new();
-            Compiled { index, left: parse(rule.left, &mut names), right: parse(rule.right, &mut names) }
-        };
-        RULES.iter().enumerate().map(compile).collect()
-    })
+    COMPILED.get_or_init(|| compile(RULES))
+}
+
+/// All of [`STABLE`], parsed once.
+pub fn compiled_stable() -> &'static [Compiled] {
+    static COMPILED: std::sync::OnceLock<Vec<Compiled>> = std::sync::OnceLock::new();
+    COMPILED.get_or_init(|| compile(STABLE))
+}
+
+fn compile(rules: &'static [Rule]) -> Vec<Compiled> {
+    let one = |(index, rule): (usize, &'static Rule)| {
+        let mut names = Vec::new();
+        Compiled { index, left: parse(rule.left, &mut names), right: parse(rule.right, &mut names) }
+    };
+    rules.iter().enumerate().map(one).collect()
 }
 
 /// Reads a pattern; variables get slots in the order they appear.

@@ -198,7 +198,7 @@ impl Bounds {
                     }
                 }
             }
-            Op::Reshape(_) => {
+            Op::Reshape(_) | Op::Detach => {
                 alone.extend_from_slice(&operand(0).alone);
                 numbers.extend_from_slice(&operand(0).value.numbers);
                 errors.extend_from_slice(&operand(0).errors);

@@ -1,5 +1,8 @@
 //! The DSL: expressions that read like formulas. Operators and methods are generated from the table of operations.
 
+mod reductions;
+mod structure;
+
 use crate::error::{Mistake, Place};
 use crate::graph::{Args, Axis, Dag, Fold, NodeId, Op};
 use crate::op::{Elem, Num, table};
