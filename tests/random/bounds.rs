@@ -117,6 +117,7 @@ impl Bounds {
             Op::Param(k) => numbers.extend_from_slice(&inputs.params[*k as usize]),
             Op::Elem(op) => {
                 let same = *op == Elem::Eq && (is_extreme_of(dag, node.args[1], node.args[0]) || is_extreme_of(dag, node.args[0], node.args[1]));
+                let step = super::is_step(*op);
                 let args: Vec<(&Bounded, Vec<usize>)> = (0..node.args.len()).map(|k| (operand(k), index(k))).collect();
                 let mut x = [0.0; 3];
                 let mut ex = [0.0; 3];
@@ -137,7 +138,7 @@ impl Bounds {
                         if equal && matches!(op, Elem::Lt | Elem::Le | Elem::Gt | Elem::Ge | Elem::Eq | Elem::Ne | Elem::Sub) {
                             ex = [0.0; 3];
                         }
-                        errors.push(self.elementwise(*op, &x[..n], &ex[..n], y));
+                        errors.push(self.elementwise(*op, step, &x[..n], &ex[..n], y));
                         // Some give an operand as it is.
                         let near = |gap: f64, error: f64| error > 0.0 && !(gap.abs() > CARE * error);
                         marks.push(match op {
@@ -214,7 +215,7 @@ impl Bounds {
         Bounded { value: Value { rows, numbers }, errors, marks, alone }
     }
 
-    fn elementwise(&self, op: Elem, x: &[f64], ex: &[f64], y: f64) -> f64 {
+    fn elementwise(&self, op: Elem, step: bool, x: &[f64], ex: &[f64], y: f64) -> f64 {
         let near = |gap: f64, error: f64| error > 0.0 && !(gap.abs() > CARE * error);
         match op {
             Elem::Lt | Elem::Le | Elem::Gt | Elem::Ge | Elem::Eq | Elem::Ne => return if near(x[0] - x[1], ex[0] + ex[1]) { 1.0 } else { 0.0 },
@@ -233,18 +234,26 @@ impl Bounds {
             return if certain || carried { 0.0 } else { f64::INFINITY };
         }
         let slopes = op.pullback(x, y, 1.0);
-        // First order is not enough for errors as large as a good part of the operand, undecided comparisons above all: their corners are tried.
-        let large: Vec<usize> = (0..x.len()).filter(|k| ex[*k] > 1e-3 * x[*k].abs()).collect();
         let mut error: f64 = (0..x.len()).filter(|k| ex[*k] > 0.0).map(|k| (slopes[k] * ex[k]).abs()).sum();
+        // First order is not enough for errors as large as a good part of the operand (an undecided comparison, above all), and says nothing of
+        // a step: what is around is tried, 0 among it.
+        let tried: Vec<usize> = (0..x.len()).filter(|k| ex[*k] > 0.0 && (step || ex[*k] > 1e-3 * x[*k].abs())).collect();
+        let reach = if step { CARE } else { 1.0 };
         let mut moved = x.to_vec();
-        for corner in 0..3usize.pow(large.len() as u32) {
+        for corner in 0..6usize.pow(tried.len() as u32) {
             let mut rest = corner;
-            for k in &large {
-                moved[*k] = x[*k] + (rest % 3) as f64 * ex[*k] - ex[*k];
-                rest /= 3;
+            for k in &tried {
+                moved[*k] = match rest % 6 {
+                    5 if x[*k].abs() <= CARE * ex[*k] => 0.0,
+                    n => x[*k] + (n.min(4) as f64 / 2.0 - 1.0) * reach * ex[*k],
+                };
+                rest /= 6;
             }
             let change = (op.value(&moved) - y).abs();
             error = if change.is_nan() { f64::INFINITY } else { error.max(change) };
+        }
+        if step {
+            return finite_or_unknown(error);
         }
         let roundings = match op {
             Elem::Neg | Elem::Abs | Elem::Min | Elem::Max => return finite_or_unknown(error),

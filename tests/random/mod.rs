@@ -148,7 +148,18 @@ impl Style {
 
 /// Whether the operation has a second derivative everywhere.
 pub fn is_smooth(op: Elem) -> bool {
-    !matches!(op, Elem::Abs | Elem::Sign | Elem::Min | Elem::Max | Elem::Lt | Elem::Le | Elem::Gt | Elem::Ge | Elem::Eq | Elem::Ne | Elem::Select)
+    !matches!(op, Elem::Abs | Elem::Relu | Elem::Min | Elem::Max | Elem::Select) && !is_step(op)
+}
+
+/// Whether the operation has derivative 0 everywhere: comparisons, logic, rounding.
+pub fn is_step(op: Elem) -> bool {
+    let mut numbers = Numbers(1);
+    let powi_zero = op.attribute() == Some(0);
+    !powi_zero
+        && (0..16).all(|_| {
+            let x: Vec<f64> = op.ranges().iter().map(|(lo, hi)| lo + (hi - lo) * numbers.unit()).collect();
+            op.pullback(&x, op.value(&x), 1.0).into_iter().all(|d| d == 0.0)
+        })
 }
 
 /// A graph with numbers for its inputs.

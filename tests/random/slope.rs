@@ -18,14 +18,14 @@ pub struct Slope {
 fn measure(dag: &Dag, inputs: &Inputs) -> (f64, u64) {
     let values = eval::eval(dag, inputs, eval::exact);
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
-    let mut note = |decision: f64| hash = (hash ^ (decision + 3.0) as u64).wrapping_mul(0x100_0000_01b3);
+    let mut note = |decision: f64| hash = (hash ^ decision.to_bits()).wrapping_mul(0x100_0000_01b3).rotate_left(29);
     for id in dag.ids() {
         let node = dag.node(id);
         let own = &values[id.index()];
         let operand = |k: usize| &values[node.args[k].index()];
         match node.op {
-            Op::Elem(Elem::Sign | Elem::Lt | Elem::Le | Elem::Gt | Elem::Ge | Elem::Eq | Elem::Ne) => own.numbers.iter().for_each(|x| note(*x)),
-            Op::Elem(Elem::Abs) => operand(0).numbers.iter().for_each(|x| note(f64::from(*x > 0.0))),
+            Op::Elem(op) if super::is_step(op) => own.numbers.iter().for_each(|x| note(*x)),
+            Op::Elem(Elem::Abs | Elem::Relu) => operand(0).numbers.iter().for_each(|x| note(f64::from(*x > 0.0))),
             Op::Elem(Elem::Select) => operand(0).numbers.iter().for_each(|x| note(f64::from(*x != 0.0))),
             Op::Elem(Elem::Min | Elem::Max) => {
                 let index = |k: usize| super::bounds::broadcast_index(dag.shape(node.args[k]).dims(), node.shape.dims());
