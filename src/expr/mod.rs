@@ -1,5 +1,6 @@
 //! The DSL: expressions that read like formulas. Operators and methods are generated from the table of operations.
 
+mod linalg;
 mod reductions;
 mod structure;
 

@@ -60,6 +60,9 @@ impl Graph {
     /// Expressions one after the other along an axis; their other dimensions must be the same.
     #[track_caller]
     pub fn concat<'g>(&'g self, parts: &[Expr<'g>], axis: usize) -> Expr<'g> {
+        if let Some(mistaken) = parts.iter().find(|p| p.is_poisoned()) {
+            return *mistaken;
+        }
         let shapes: Vec<_> = parts.iter().map(|p| p.shape()).collect();
         let mistaken = || Mistake::Shapes { op: format!("concat along axis {axis}"), shapes: shapes.clone(), place: Some(Place::caller()) };
         let Some(first) = shapes.first().filter(|s| axis < s.dims().len()) else { return self.mistake(mistaken()) };
