@@ -31,7 +31,7 @@ const CASES: &[Case] = &[
     Case { rule: "ln_sigmoid", formula: |x| x.sigmoid().ln(), at: -1000.0, value: -1000.0, slope: 1.0 },
     Case { rule: "one_minus_sigmoid", formula: |x| (1.0 - x.sigmoid()).ln(), at: 1000.0, value: -1000.0, slope: -1.0 },
     Case { rule: "ln_exp", formula: |x| x.exp().ln(), at: 1000.0, value: 1000.0, slope: 1.0 },
-    Case { rule: "ln_softmax", formula: |x| (x.exp() / 3.0).ln(), at: -1000.0, value: -1001.098_612_288_668_1, slope: 1.0 },
+    Case { rule: "ln_softmax", formula: |x| (x.exp() / 3.0).ln(), at: -1000.0, value: -1_001.098_612_288_668, slope: 1.0 },
     Case { rule: "x_ln_x", formula: |x| x * x.ln(), at: 0.0, value: 0.0, slope: f64::NEG_INFINITY },
 ];
 

@@ -22,17 +22,15 @@ impl<'g> Expr<'g> {
         let mut factor: Vec<Vec<Expr>> = Vec::with_capacity(n);
         for i in 0..n {
             let mut row: Vec<Expr> = Vec::with_capacity(i + 1);
-            for j in 0..=i {
-                let mut rest = self.entry(i, j);
-                for k in 0..j {
-                    let other = if i == j { row[k] } else { factor[j][k] };
-                    rest = rest - row[k] * other;
-                }
-                row.push(if i == j { rest.sqrt() } else { rest / factor[j][j] });
+            for (j, above) in factor.iter().enumerate() {
+                let rest = row.iter().zip(above).fold(self.entry(i, j), |rest, (a, b)| rest - *a * *b);
+                row.push(rest / above[j]);
             }
+            let pivot = row.iter().fold(self.entry(i, i), |rest, a| rest - *a * *a);
+            row.push(pivot.sqrt());
             factor.push(row);
         }
-        self.from_entries("cholesky", n, n, |i, j| (j <= i).then(|| factor[i][j]))
+        self.matrix_of("cholesky", n, n, |i, j| (j <= i).then(|| factor[i][j]))
     }
 
     /// The logarithm of the determinant of this symmetric positive definite matrix, by its Cholesky factor.
@@ -140,7 +138,7 @@ impl<'g> Expr<'g> {
 
     /// A matrix of the given entries (`None` is 0), each with this one's leading dimensions.
     #[track_caller]
-    fn from_entries(self, op: &str, rows: usize, columns: usize, entry: impl Fn(usize, usize) -> Option<Expr<'g>>) -> Expr<'g> {
+    fn matrix_of(self, op: &str, rows: usize, columns: usize, entry: impl Fn(usize, usize) -> Option<Expr<'g>>) -> Expr<'g> {
         let shape = self.shape();
         let mut dims: Dims = shape.dims()[..shape.dims().len() - 2].into();
         let blocks: usize = dims.iter().product();

@@ -172,7 +172,7 @@ mod tests {
     fn chunks_are_aligned_and_few() {
         for samples in [0, 1, 4096, 4097, 1_000_003, 10_000_000, 1 << 33] {
             let chunk = chunk_samples(samples);
-            assert!((chunk / LEAF).is_power_of_two() && chunk % LEAF == 0);
+            assert!((chunk / LEAF).is_power_of_two() && chunk.is_multiple_of(LEAF));
             assert!(samples.div_ceil(chunk) <= MAX_CHUNKS, "{samples}");
         }
     }
