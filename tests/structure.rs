@@ -67,15 +67,11 @@ fn large_arrangements_meet_loops() {
     let slices = |r: std::ops::Range<usize>| columns[r].iter().map(Vec::as_slice).collect::<Vec<_>>();
     let data = program.bind([("x", slices(0..10)), ("y", slices(10..22))]).unwrap();
     let w: Vec<f64> = (0..120).map(|k| (k as f64 * 0.37).cos()).collect();
-    let mut expected = 0.0;
-    for i in 0..5 {
-        for r in 0..12 {
-            for c in 0..10 {
-                let product = columns[c][i] * columns[10 + r][i];
-                expected += product + if r >= c { (product * w[r * 10 + c]).powi(2) } else { 0.0 };
-            }
-        }
-    }
+    let term = |i: usize, r: usize, c: usize| {
+        let product = columns[c][i] * columns[10 + r][i];
+        product + if r >= c { (product * w[r * 10 + c]).powi(2) } else { 0.0 }
+    };
+    let expected: f64 = (0..5 * 120).map(|k| term(k / 120, k % 120 / 10, k % 10)).sum();
     let theta = program.params([("w", w)]).unwrap();
     assert!((data.value(&theta).unwrap() - expected).abs() < 1e-12);
     let report = check::gradient(&data, &theta).unwrap();
