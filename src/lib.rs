@@ -102,6 +102,7 @@ pub mod runtime;
 pub mod schedule;
 pub mod shape;
 pub mod simplify;
+mod special;
 
 pub use error::{Error, Mistake, NonFinite, Place, Result};
 pub use expr::{Expr, Graph, Operand};

@@ -16,6 +16,7 @@
 //! written `c.select(.., x.lift(0.0))` is exactly 0 where `c` is 0 however infinite what follows on the way to the inputs is: `diff` keeps the
 //! condition apart and applies it last.
 
+use crate::special;
 use smallvec::SmallVec;
 
 macro_rules! table {
@@ -55,6 +56,44 @@ macro_rules! table {
             Sigmoid sigmoid (x in -5.0..5.0) = if x >= 0.0 { 1.0 / (1.0 + (-x).exp()) } else { let e = x.exp(); e / (1.0 + e) }, |y, d| [d * (y * (-x).sigmoid())];
             /// `ln(1 + exp(x))`, accurate in both tails.
             Softplus softplus (x in -5.0..5.0) = if x.is_nan() { x } else { x.max(0.0) + (-x.abs()).exp().ln_1p() }, |y, d| [d * x.sigmoid()];
+            /// `2^x`
+            Exp2 exp2 (x in -3.0..3.0) = x.exp2(), |y, d| [d * (y * std::f64::consts::LN_2)];
+            /// The logarithm to base 2.
+            Log2 log2 (x in 0.1..9.0) = x.log2(), |y, d| [d / x * std::f64::consts::LOG2_E];
+            /// The logarithm to base 10.
+            Log10 log10 (x in 0.1..9.0) = x.log10(), |y, d| [d / x * std::f64::consts::LOG10_E];
+            /// The cube root, of negative numbers too.
+            Cbrt cbrt (x in 0.1..9.0) = x.cbrt(), |y, d| [d / (y.square() * 3.0)];
+            /// The tangent of an angle in radians.
+            Tan tan (x in -1.3..1.3) = x.tan(), |y, d| [d * (y.square() + 1.0)];
+            /// The arc sine, in radians.
+            Asin asin (x in -0.9..0.9) = x.asin(), |y, d| [d / (x.lift(1.0) - x.square()).sqrt()];
+            /// The arc cosine, in radians.
+            Acos acos (x in -0.9..0.9) = x.acos(), |y, d| [-(d / (x.lift(1.0) - x.square()).sqrt())];
+            /// The arc tangent, in radians.
+            Atan atan (x in -4.0..4.0) = x.atan(), |y, d| [d / (x.square() + 1.0)];
+            /// The angle, in radians, of the point with ordinate `x` and abscissa `z`, as C's `atan2`.
+            Atan2 atan2 (x in 0.3..4.0, z in -4.0..4.0) = x.atan2(z), |y, d| [d * (z / (x.square() + z.square())), -(d * (x / (x.square() + z.square())))];
+            /// The hyperbolic sine.
+            Sinh sinh (x in -3.0..3.0) = x.sinh(), |y, d| [d * x.cosh()];
+            /// The hyperbolic cosine.
+            Cosh cosh (x in -3.0..3.0) = x.cosh(), |y, d| [d * x.sinh()];
+            /// `ln(sigmoid(x))`, accurate in both tails.
+            LogSigmoid log_sigmoid (x in -5.0..5.0) = if x.is_nan() { x } else { x.min(0.0) - (-x.abs()).exp().ln_1p() }, |y, d| [d * (-x).sigmoid()];
+            /// `ln(exp(x) + exp(z))`, without overflow.
+            Logaddexp logaddexp (x in -4.0..4.0, z in -4.0..4.0) = special::logaddexp(x, z), |y, d| [d * (x - z).sigmoid(), d * (z - x).sigmoid()];
+            /// The error function.
+            Erf erf (x in -2.5..2.5) = special::erf(x), |y, d| [d * ((-x.square()).exp() * std::f64::consts::FRAC_2_SQRT_PI)];
+            /// `1 - erf(x)`, accurate in the right tail.
+            Erfc erfc (x in -2.5..2.5) = special::erfc(x), |y, d| [-(d * ((-x.square()).exp() * std::f64::consts::FRAC_2_SQRT_PI))];
+            /// The logarithm of the absolute value of the gamma function.
+            LnGamma ln_gamma (x in 0.3..9.0) = special::ln_gamma(x), |y, d| [d * x.digamma()];
+            /// The derivative of `ln_gamma`.
+            Digamma digamma (x in 0.3..9.0) = special::polygamma(0, x), |y, d| [d * x.trigamma()];
+            /// The second derivative of `ln_gamma`.
+            Trigamma trigamma (x in 0.3..9.0) = special::polygamma(1, x), |y, d| [d * x.polygamma(2)];
+            /// The derivative of order `n + 1` of `ln_gamma`: `polygamma(0)` is `digamma`, `polygamma(1)` is `trigamma`. From order 4 on for `x > 0` only.
+            Polygamma polygamma (x in 0.5..9.0; n: i32) = special::polygamma(n, x), |y, d| [d * x.polygamma(n.saturating_add(1))];
             /// `x + z`
             Add add (x in -4.0..4.0, z in -4.0..4.0) = x + z, |y, d| [d, d];
             /// `x - z`
@@ -237,7 +276,7 @@ impl Elem {
     /// The integer attribute (the power of `powi`).
     pub fn attribute(self) -> Option<i32> {
         match self {
-            Elem::Powi(n) => Some(n),
+            Elem::Powi(n) | Elem::Polygamma(n) => Some(n),
             _ => None,
         }
     }
@@ -247,7 +286,8 @@ impl Elem {
         let found = *Elem::ALL.iter().find(|e| e.name() == name)?;
         match (found, attribute) {
             (Elem::Powi(_), Some(n)) => Some(Elem::Powi(n)),
-            (Elem::Powi(_), None) => None,
+            (Elem::Polygamma(_), Some(n)) => Some(Elem::Polygamma(n)),
+            (Elem::Powi(_) | Elem::Polygamma(_), None) => None,
             (other, None) => Some(other),
             (_, Some(_)) => None,
         }
@@ -273,6 +313,7 @@ mod tests {
     fn every_pullback_agrees_with_finite_differences() {
         let mut rows: Vec<Elem> = Elem::ALL.to_vec();
         rows.extend([-3, -1, 0, 1, 3, 5].map(Elem::Powi));
+        rows.extend([0, 1, 3, 4].map(Elem::Polygamma));
         for op in rows {
             for k in 0..60 {
                 let args: Vec<f64> = op.ranges().iter().enumerate().map(|(j, &r)| points(r, 7 * k + 3 * j + 1)).collect();

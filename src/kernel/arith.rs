@@ -12,6 +12,8 @@ pub enum Slow {
     Sin,
     /// `cos` of such an argument.
     Cos,
+    /// `tan` of such an argument.
+    Tan,
 }
 
 /// The primitives. `F` is a lane of reals, `I` a lane of their bit patterns as integers, `M` a mask.

@@ -196,6 +196,6 @@ impl<T: Real> Arith for Builder<T> {
 
 impl<T: Real> Math for Builder<T> {
     fn math(&mut self, f: MathFn, x: V, y: V) -> V {
-        if self.expand { recipe(self, f, x, y) } else { self.push(Inst::Math(f, x, if f == MathFn::Pow { y } else { x })) }
+        if self.expand { recipe(self, f, x, y) } else { self.push(Inst::Math(f, x, if f.is_binary() { y } else { x })) }
     }
 }

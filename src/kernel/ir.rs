@@ -110,36 +110,53 @@ pub enum Int {
     Xor,
 }
 
-/// Functions with a recipe in [`super::math`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum MathFn {
-    /// `e^x`
-    Exp,
-    /// `e^x - 1`
-    ExpM1,
-    /// Natural logarithm.
-    Ln,
-    /// `ln(1 + x)`
-    Ln1p,
-    /// Sine.
-    Sin,
-    /// Cosine.
-    Cos,
-    /// Hyperbolic tangent.
-    Tanh,
-    /// `1 / (1 + e^-x)`
-    Sigmoid,
-    /// `ln(1 + e^x)`
-    Softplus,
-    /// `x^y`, the only one of two operands.
-    Pow,
+/// Every function with a recipe in [`super::math`], once: of one real, then of two.
+macro_rules! functions {
+    ($consumer:ident) => {
+        $consumer! {
+            {
+                Exp exp, ExpM1 exp_m1, Exp2 exp2, Ln ln, Ln1p ln_1p, Log2 log2, Log10 log10, Cbrt cbrt,
+                Sin sin, Cos cos, Tan tan, Asin asin, Acos acos, Atan atan,
+                Sinh sinh, Cosh cosh, Tanh tanh, Sigmoid sigmoid, Softplus softplus, LogSigmoid log_sigmoid,
+                Erf erf, Erfc erfc, LnGamma ln_gamma, Digamma digamma, Trigamma trigamma, Tetragamma tetragamma, Pentagamma pentagamma,
+            }
+            { Pow pow, Atan2 atan2, Logaddexp logaddexp, }
+        }
+    };
 }
+pub(crate) use functions;
 
-impl MathFn {
-    /// All of them.
-    pub const ALL: [MathFn; 10] =
-        [MathFn::Exp, MathFn::ExpM1, MathFn::Ln, MathFn::Ln1p, MathFn::Sin, MathFn::Cos, MathFn::Tanh, MathFn::Sigmoid, MathFn::Softplus, MathFn::Pow];
+macro_rules! define {
+    ({ $($one:ident $one_name:ident,)* } { $($two:ident $two_name:ident,)* }) => {
+        /// Functions with a recipe in [`super::math`].
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum MathFn {
+            $(#[doc = concat!("`", stringify!($one_name), "(x)`")] $one,)*
+            $(#[doc = concat!("`", stringify!($two_name), "(x, y)`")] $two,)*
+        }
+
+        impl MathFn {
+            /// All of them.
+            pub const ALL: &'static [MathFn] = &[$(MathFn::$one,)* $(MathFn::$two,)*];
+
+            /// Whether it takes two operands.
+            pub fn is_binary(self) -> bool {
+                matches!(self, $(MathFn::$two)|*)
+            }
+
+            /// The ranges that are mended lane by lane, if there are such.
+            pub fn slow(self) -> Option<Slow> {
+                match self {
+                    MathFn::Sin => Some(Slow::Sin),
+                    MathFn::Cos => Some(Slow::Cos),
+                    MathFn::Tan => Some(Slow::Tan),
+                    _ => None,
+                }
+            }
+        }
+    };
 }
+functions!(define);
 
 /// One instruction.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -214,7 +231,7 @@ impl Inst {
             Inst::Column(_) | Inst::Tile(_) | Inst::Uniform(_) | Inst::Const(_) | Inst::IntConst(_) => SmallVec::new(),
             Inst::Un(_, a) | Inst::Not(a) | Inst::Bits(a) | Inst::Real(a) | Inst::Shl(a, _) | Inst::Shr(a, _) => smallvec::smallvec![a],
             Inst::Store(_, a) | Inst::Output(_, a) | Inst::Fold(_, _, a) | Inst::Accumulate(_, _, a) => smallvec::smallvec![a],
-            Inst::Math(f, a, _) if f != MathFn::Pow => smallvec::smallvec![a],
+            Inst::Math(f, a, _) if !f.is_binary() => smallvec::smallvec![a],
             Inst::Bin(_, a, b) | Inst::Cmp(_, a, b) | Inst::Mask(_, a, b) | Inst::Int(_, a, b) | Inst::Patch(_, a, b) | Inst::Math(_, a, b) => {
                 smallvec::smallvec![a, b]
             }

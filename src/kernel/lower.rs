@@ -2,7 +2,7 @@
 //! gets instructions from it, the call stage numbers. A new operation is a row in `op.rs` and an arm here.
 
 use super::arith::{Arith, Scalar};
-use super::ir::MathFn;
+use super::ir::{MathFn, functions};
 use super::math;
 use crate::op::Elem;
 use crate::real::Real;
@@ -20,22 +20,19 @@ impl<T: Real, const PATCH: bool> Math for Scalar<T, PATCH> {
     }
 }
 
-/// The recipe of a function, over any interpretation.
-#[inline(always)]
-pub fn recipe<A: Arith>(a: &mut A, f: MathFn, x: A::F, y: A::F) -> A::F {
-    match f {
-        MathFn::Exp => math::exp(a, x),
-        MathFn::ExpM1 => math::exp_m1(a, x),
-        MathFn::Ln => math::ln(a, x),
-        MathFn::Ln1p => math::ln_1p(a, x),
-        MathFn::Sin => math::sin(a, x),
-        MathFn::Cos => math::cos(a, x),
-        MathFn::Tanh => math::tanh(a, x),
-        MathFn::Sigmoid => math::sigmoid(a, x),
-        MathFn::Softplus => math::softplus(a, x),
-        MathFn::Pow => math::pow(a, x, y),
-    }
+macro_rules! recipes {
+    ({ $($one:ident $one_name:ident,)* } { $($two:ident $two_name:ident,)* }) => {
+        /// The recipe of a function, over any interpretation; one of one operand doesn't read `y`.
+        #[inline(always)]
+        pub fn recipe<A: Arith>(a: &mut A, f: MathFn, x: A::F, y: A::F) -> A::F {
+            match f {
+                $(MathFn::$one => math::$one_name(a, x),)*
+                $(MathFn::$two => math::$two_name(a, x, y),)*
+            }
+        }
+    };
 }
+functions!(recipes);
 
 /// One elementwise operation.
 pub fn elem<A: Math>(a: &mut A, op: Elem, x: &[A::F]) -> A::F {
@@ -71,6 +68,25 @@ pub fn elem<A: Math>(a: &mut A, op: Elem, x: &[A::F]) -> A::F {
         Elem::Tanh => a.math(MathFn::Tanh, x[0], x[0]),
         Elem::Sigmoid => a.math(MathFn::Sigmoid, x[0], x[0]),
         Elem::Softplus => a.math(MathFn::Softplus, x[0], x[0]),
+        Elem::Exp2 => a.math(MathFn::Exp2, x[0], x[0]),
+        Elem::Log2 => a.math(MathFn::Log2, x[0], x[0]),
+        Elem::Log10 => a.math(MathFn::Log10, x[0], x[0]),
+        Elem::Cbrt => a.math(MathFn::Cbrt, x[0], x[0]),
+        Elem::Tan => a.math(MathFn::Tan, x[0], x[0]),
+        Elem::Asin => a.math(MathFn::Asin, x[0], x[0]),
+        Elem::Acos => a.math(MathFn::Acos, x[0], x[0]),
+        Elem::Atan => a.math(MathFn::Atan, x[0], x[0]),
+        Elem::Sinh => a.math(MathFn::Sinh, x[0], x[0]),
+        Elem::Cosh => a.math(MathFn::Cosh, x[0], x[0]),
+        Elem::LogSigmoid => a.math(MathFn::LogSigmoid, x[0], x[0]),
+        Elem::Erf => a.math(MathFn::Erf, x[0], x[0]),
+        Elem::Erfc => a.math(MathFn::Erfc, x[0], x[0]),
+        Elem::LnGamma => a.math(MathFn::LnGamma, x[0], x[0]),
+        Elem::Digamma => a.math(MathFn::Digamma, x[0], x[0]),
+        Elem::Trigamma => a.math(MathFn::Trigamma, x[0], x[0]),
+        Elem::Atan2 => a.math(MathFn::Atan2, x[0], x[1]),
+        Elem::Logaddexp => a.math(MathFn::Logaddexp, x[0], x[1]),
+        Elem::Polygamma(n) => polygamma(a, n, x[0]),
         Elem::Add => a.add(x[0], x[1]),
         Elem::Sub => a.sub(x[0], x[1]),
         Elem::Mul => a.mul(x[0], x[1]),
@@ -179,6 +195,62 @@ fn hypot<A: Arith>(a: &mut A, x: A::F, z: A::F) -> A::F {
     let nan = a.both(nan, finite);
     a.select(nan, x, product)
 }
+
+/// The polygamma function of order `n`: recipes for the orders that first and second derivatives of the table need; beyond, for `x > 0`, the
+/// recurrence to arguments above 16 and there the asymptotic series (Abramowitz and Stegun 6.4.6, 6.4.11); NaN for `x <= 0` or `n < 0`.
+fn polygamma<A: Math>(a: &mut A, n: i32, x: A::F) -> A::F {
+    match n {
+        0 => return a.math(MathFn::Digamma, x, x),
+        1 => return a.math(MathFn::Trigamma, x, x),
+        2 => return a.math(MathFn::Tetragamma, x, x),
+        3 => return a.math(MathFn::Pentagamma, x, x),
+        4..=MAX_ORDER => {}
+        _ => return a.lit(f64::NAN),
+    }
+    const SHIFT: i32 = 16;
+    // B_2k for k = 1..8.
+    const BERNOULLI: [f64; 8] = [1.0 / 6.0, -1.0 / 30.0, 1.0 / 42.0, -1.0 / 30.0, 5.0 / 66.0, -691.0 / 2730.0, 7.0 / 6.0, -3617.0 / 510.0];
+    let factorial = |k: i32| (1..=k).map(f64::from).product::<f64>();
+    let one = a.lit(1.0);
+    let mut sum = a.lit(0.0);
+    for k in 0..SHIFT {
+        let k = a.lit(f64::from(k));
+        let at = a.add(x, k);
+        let inverse = a.div(one, at);
+        let term = powi(a, inverse, n + 1);
+        sum = a.add(sum, term);
+    }
+    let factor = a.lit(factorial(n));
+    let sum = a.mul(sum, factor);
+    let shift = a.lit(f64::from(SHIFT));
+    let y = a.add(x, shift);
+    let inverse = a.div(one, y);
+    let square = a.mul(inverse, inverse);
+    // (n-1)! / y^n + n! / (2 y^(n+1)) + sum of B_2k (2k+n-1)! / ((2k)! y^(2k+n)).
+    let mut series = a.lit(0.0);
+    for (k, b) in BERNOULLI.iter().enumerate().rev() {
+        let twice = 2 * (k as i32 + 1);
+        let c = a.lit(b * factorial(twice + n - 1) / factorial(twice));
+        let inner = a.mul(series, square);
+        series = a.add(inner, c);
+    }
+    let series = a.mul(series, square);
+    let half = a.lit(factorial(n) / 2.0);
+    let half = a.mul(half, inverse);
+    let first = a.lit(factorial(n - 1));
+    let tail = a.add(series, half);
+    let tail = a.add(tail, first);
+    let power = powi(a, inverse, n);
+    let tail = a.mul(tail, power);
+    let size = a.add(sum, tail);
+    let value = if n % 2 == 0 { a.neg(size) } else { size };
+    let (zero, nan) = (a.lit(0.0), a.lit(f64::NAN));
+    let inside = a.lt(zero, x);
+    a.select(inside, value, nan)
+}
+
+/// The largest order of a polygamma function whose factorials stay far from overflow.
+const MAX_ORDER: i32 = 100;
 
 /// An integer power by squaring: at most `2 log2 |n|` products, each rounded; `1 / x^|n|` for a negative power.
 fn powi<A: Arith>(a: &mut A, x: A::F, n: i32) -> A::F {

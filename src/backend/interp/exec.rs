@@ -144,7 +144,7 @@ fn compute<T: Real>(level: Level, operation: &Operation<T>, out: &mut [T], tile:
             loops::copy(out, read(1));
             patch(which, out, a);
         }
-        Inst::Math(MathFn::Pow, ..) => power(level, out, a, read(1)),
+        Inst::Math(f, ..) if f.is_binary() => function_of_two(level, f, out, a, read(1)),
         Inst::Math(f, ..) => function(level, f, out, a),
         Inst::Column(_)
         | Inst::Tile(_)
@@ -164,11 +164,9 @@ fn compute<T: Real>(level: Level, operation: &Operation<T>, out: &mut [T], tile:
 fn function<T: Real>(level: Level, f: MathFn, out: &mut [T], a: Operand<'_, T>) {
     match a {
         Lanes(lanes) => {
-            level.function(f, out, lanes);
-            match f {
-                MathFn::Sin => patch(Slow::Sin, out, a),
-                MathFn::Cos => patch(Slow::Cos, out, a),
-                _ => {}
+            level.function(f, out, lanes, lanes);
+            if let Some(slow) = f.slow() {
+                patch(slow, out, a);
             }
         }
         // A function of no lanes belongs to the call stage; it gets here only without the simplifier.
@@ -176,22 +174,22 @@ fn function<T: Real>(level: Level, f: MathFn, out: &mut [T], a: Operand<'_, T>) 
     }
 }
 
-/// The power function; a single number on one side is repeated over a short tile.
-fn power<T: Real>(level: Level, out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>) {
+/// A function of two reals; a single number on one side is repeated over a short tile.
+fn function_of_two<T: Real>(level: Level, f: MathFn, out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>) {
     const COPIES: usize = 64;
     match (a, b) {
-        (Lanes(a), Lanes(b)) => level.power(out, a, b),
+        (Lanes(a), Lanes(b)) => level.function(f, out, a, b),
         (Lanes(a), One(y)) => {
             for (out, a) in out.chunks_mut(COPIES).zip(a.chunks(COPIES)) {
-                level.power(out, a, &[y; COPIES]);
+                level.function(f, out, a, &[y; COPIES]);
             }
         }
         (One(x), Lanes(b)) => {
             for (out, b) in out.chunks_mut(COPIES).zip(b.chunks(COPIES)) {
-                level.power(out, &[x; COPIES], b);
+                level.function(f, out, &[x; COPIES], b);
             }
         }
-        (One(x), One(y)) => out.fill(lower::recipe(&mut Scalar::<T>::new(), MathFn::Pow, x, y)),
+        (One(x), One(y)) => out.fill(lower::recipe(&mut Scalar::<T>::new(), f, x, y)),
     }
 }
 

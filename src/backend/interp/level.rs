@@ -5,7 +5,7 @@
 
 use super::loops::{self, Operand};
 use crate::graph::Fold;
-use crate::kernel::ir::{Bin, Cmp, Int, Mask, MathFn, Un};
+use crate::kernel::ir::{Bin, Cmp, Int, Mask, MathFn, Un, functions};
 use crate::real::Real;
 
 /// A CPU level this machine has. Made by asking the CPU, nowhere else.
@@ -103,36 +103,28 @@ compiled_for_levels! {
     fn shift(left: bool, n: u32, out: &mut [T], a: Operand<'_, T>);
     fn fma(np: bool, nc: bool, out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>, c: Operand<'_, T>);
     fn select(out: &mut [T], m: Operand<'_, T>, a: Operand<'_, T>, b: Operand<'_, T>);
-    fn exp(out: &mut [T], a: &[T]);
-    fn exp_m1(out: &mut [T], a: &[T]);
-    fn ln(out: &mut [T], a: &[T]);
-    fn ln_1p(out: &mut [T], a: &[T]);
-    fn sin(out: &mut [T], a: &[T]);
-    fn cos(out: &mut [T], a: &[T]);
-    fn tanh(out: &mut [T], a: &[T]);
-    fn sigmoid(out: &mut [T], a: &[T]);
-    fn softplus(out: &mut [T], a: &[T]);
-    fn power(out: &mut [T], a: &[T], b: &[T]);
     fn fold_into(fold: Fold, out: &mut [T], a: Operand<'_, T>);
     fn fold_product(out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>);
     fn accumulate(fold: Fold, acc: &mut [T], a: Operand<'_, T>, n: usize);
     fn accumulate_product(acc: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>, n: usize);
 }
 
-impl Level {
-    /// A function of one real, slow ranges left unmended.
-    pub fn function<T: Real>(self, f: MathFn, out: &mut [T], a: &[T]) {
-        match f {
-            MathFn::Exp => self.exp(out, a),
-            MathFn::ExpM1 => self.exp_m1(out, a),
-            MathFn::Ln => self.ln(out, a),
-            MathFn::Ln1p => self.ln_1p(out, a),
-            MathFn::Sin => self.sin(out, a),
-            MathFn::Cos => self.cos(out, a),
-            MathFn::Tanh => self.tanh(out, a),
-            MathFn::Sigmoid => self.sigmoid(out, a),
-            MathFn::Softplus => self.softplus(out, a),
-            MathFn::Pow => self.power(out, a, a),
+macro_rules! functions_for_levels {
+    ({ $($one:ident $one_name:ident,)* } { $($two:ident $two_name:ident,)* }) => {
+        compiled_for_levels! {
+            $(fn $one_name(out: &mut [T], a: &[T]);)*
+            $(fn $two_name(out: &mut [T], a: &[T], b: &[T]);)*
         }
-    }
+
+        impl Level {
+            /// A function, slow ranges left unmended; one of one operand doesn't read `b`.
+            pub fn function<T: Real>(self, f: MathFn, out: &mut [T], a: &[T], b: &[T]) {
+                match f {
+                    $(MathFn::$one => self.$one_name(out, a),)*
+                    $(MathFn::$two => self.$two_name(out, a, b),)*
+                }
+            }
+        }
+    };
 }
+functions!(functions_for_levels);

@@ -3,7 +3,7 @@
 
 use crate::graph::Fold;
 use crate::kernel::arith::Scalar;
-use crate::kernel::ir::{Bin, Cmp, Int, Mask, Un};
+use crate::kernel::ir::{Bin, Cmp, Int, Mask, Un, functions};
 use crate::kernel::math;
 use crate::real::{Bits, Real};
 
@@ -147,28 +147,31 @@ pub fn shift<T: Real>(left: bool, n: u32, out: &mut [T], a: Operand<'_, T>) {
     }
 }
 
-macro_rules! functions {
-    ($($name:ident)*) => {$(
-        /// The function of this name by its recipe, slow ranges left unmended.
-        #[inline(always)]
-        pub fn $name<T: Real>(out: &mut [T], a: &[T]) {
-            let mut s = Scalar::<T, false>::new();
-            for (o, x) in out.iter_mut().zip(a) {
-                *o = math::$name(&mut s, *x);
+macro_rules! loops {
+    ({ $($one:ident $one_name:ident,)* } { $($two:ident $two_name:ident,)* }) => {
+        $(
+            /// The function of this name by its recipe, slow ranges left unmended.
+            #[inline(always)]
+            pub fn $one_name<T: Real>(out: &mut [T], a: &[T]) {
+                let mut s = Scalar::<T, false>::new();
+                for (o, x) in out.iter_mut().zip(a) {
+                    *o = math::$one_name(&mut s, *x);
+                }
             }
-        }
-    )*};
+        )*
+        $(
+            /// The function of this name by its recipe.
+            #[inline(always)]
+            pub fn $two_name<T: Real>(out: &mut [T], a: &[T], b: &[T]) {
+                let mut s = Scalar::<T, false>::new();
+                for ((o, x), y) in out.iter_mut().zip(a).zip(b) {
+                    *o = math::$two_name(&mut s, *x, *y);
+                }
+            }
+        )*
+    };
 }
-functions! { exp exp_m1 ln ln_1p sin cos tanh sigmoid softplus }
-
-/// The power function.
-#[inline(always)]
-pub fn power<T: Real>(out: &mut [T], a: &[T], b: &[T]) {
-    let mut s = Scalar::<T, false>::new();
-    for ((o, x), y) in out.iter_mut().zip(a).zip(b) {
-        *o = math::pow(&mut s, *x, *y);
-    }
-}
+functions!(loops);
 
 /// `±(a * b) ± c`, rounded once.
 #[inline(always)]

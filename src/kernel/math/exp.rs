@@ -12,7 +12,7 @@ use crate::real::Real;
 use std::f64::consts::LOG2_E;
 
 /// `tools/minimax.py EXP64`: relative error of `e^r` 2^-57.9.
-const EXP64: [f64; 10] = [
+pub(super) const EXP64: [f64; 10] = [
     0.5000000000000011,
     0.16666666666666452,
     0.04166666666652805,
@@ -26,7 +26,7 @@ const EXP64: [f64; 10] = [
 ];
 
 /// `tools/minimax.py EXP32`: relative error of `e^r` 2^-33.2.
-const EXP32: [f64; 6] = [0.5, 0.1666666567325592, 0.041666463017463684, 0.008333571255207062, 0.0013935096794739366, 0.00019739574054256082];
+pub(super) const EXP32: [f64; 6] = [0.5, 0.1666666567325592, 0.041666463017463684, 0.008333571255207062, 0.0013935096794739366, 0.00019739574054256082];
 
 /// `tools/minimax.py EXPM1_64`: relative error of `e^r - 1` 2^-61.6.
 const EXPM1_64: [f64; 11] = [
@@ -48,7 +48,7 @@ const EXPM1_32: [f64; 6] = [0.5, 0.1666666567325592, 0.04166649281978607, 0.0083
 
 /// `x` cut to `[low, high]`; NaN stays.
 #[inline(always)]
-fn clamp<A: Arith>(a: &mut A, x: A::F, low: f64, high: f64) -> A::F {
+pub(super) fn clamp<A: Arith>(a: &mut A, x: A::F, low: f64, high: f64) -> A::F {
     let low = a.lit(low);
     let high = a.lit(high);
     let x = a.max(low, x);
@@ -59,7 +59,7 @@ fn clamp<A: Arith>(a: &mut A, x: A::F, low: f64, high: f64) -> A::F {
 ///
 /// The first coefficient is added last: `r^2/2` is most of this, so its rounding errors are to be few.
 #[inline(always)]
-fn exp_tail<A: Arith>(a: &mut A, r: A::F, rest: A::F, q: &[f64]) -> A::F {
+pub(super) fn exp_tail<A: Arith>(a: &mut A, r: A::F, rest: A::F, q: &[f64]) -> A::F {
     let r2 = a.mul(r, r);
     let start = a.lit(q[0]);
     let q = poly(a, r, r2, &q[1..]);
@@ -71,7 +71,7 @@ fn exp_tail<A: Arith>(a: &mut A, r: A::F, rest: A::F, q: &[f64]) -> A::F {
 /// about `2^(n/2)`, which are normal for every `n` that gives a subnormal, a normal or an infinite result, so that only
 /// the second product rounds.
 #[inline(always)]
-fn scale<A: Arith>(a: &mut A, p: A::F, biased: A::I) -> A::F {
+pub(super) fn scale<A: Arith>(a: &mut A, p: A::F, biased: A::I) -> A::F {
     let half = a.shr(biased, 1);
     let rest = a.isub(biased, half);
     let half = a.shl(half, A::Real::MANTISSA);
@@ -84,7 +84,7 @@ fn scale<A: Arith>(a: &mut A, p: A::F, biased: A::I) -> A::F {
 
 /// Twice the bias of the exponent field, as [`scale`] wants it.
 #[inline(always)]
-fn two_biases<A: Arith>() -> u32 {
+pub(super) fn two_biases<A: Arith>() -> u32 {
     pick::<A, u32>(2046, 254)
 }
 
@@ -115,10 +115,18 @@ pub fn exp<A: Arith>(a: &mut A, x: A::F) -> A::F {
 }
 
 /// `e^(x + rest)` for `pow`, where `rest` is at most a few last places of `x` (and 0 when `x` is infinite).
+#[inline(always)]
+pub(super) fn exp_pair<A: Arith>(a: &mut A, x: A::F, rest: A::F) -> A::F {
+    let (sum, tail, biased) = exp_parts(a, x, rest);
+    let p = a.add(sum, tail);
+    scale(a, p, biased)
+}
+
+/// `e^(x + rest)` before its last sum, and what [`scale`] wants.
 ///
 /// The reduced argument and `1 + r` are carried as pairs, so that nothing but `r^2 q(r)` and the last sum round.
 #[inline(always)]
-pub(super) fn exp_pair<A: Arith>(a: &mut A, x: A::F, rest: A::F) -> A::F {
+pub(super) fn exp_parts<A: Arith>(a: &mut A, x: A::F, rest: A::F) -> (A::F, A::F, A::I) {
     let x = clamp_exp(a, x);
     let (n, biased) = to_integer(a, x, LOG2_E, two_biases::<A>());
     let (ln2, ln2_rest) = ln2::<A>();
@@ -131,8 +139,7 @@ pub(super) fn exp_pair<A: Arith>(a: &mut A, x: A::F, rest: A::F) -> A::F {
     let (sum, lost) = fast_two_sum(a, one, r);
     let lost = a.add(lost, rest);
     let tail = exp_tail(a, r, lost, pick::<A, &[f64]>(&EXP64, &EXP32));
-    let p = a.add(sum, tail);
-    scale(a, p, biased)
+    (sum, tail, biased)
 }
 
 /// `(e^x - 1) * unit` as a pair whose sum is to be rounded, for `x` within the reach of the exponent field.
@@ -201,7 +208,7 @@ pub fn sigmoid<A: Arith>(a: &mut A, x: A::F) -> A::F {
 /// `(top + top_rest) / (bottom + bottom_rest)`, rounded about once: a product with the reciprocal and one correction by
 /// the remainder.
 #[inline(always)]
-fn quotient<A: Arith>(a: &mut A, top: A::F, top_rest: A::F, bottom: A::F, bottom_rest: A::F) -> A::F {
+pub(super) fn quotient<A: Arith>(a: &mut A, top: A::F, top_rest: A::F, bottom: A::F, bottom_rest: A::F) -> A::F {
     let one = a.lit(1.0);
     let inverse = a.div(one, bottom);
     let q = a.mul(top, inverse);

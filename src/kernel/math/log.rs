@@ -81,7 +81,7 @@ pub(super) fn split_any<A: Arith>(a: &mut A, x: A::F) -> Split<A> {
 
 /// `ln(1 + f) - f + small`.
 #[inline(always)]
-fn ln_tail<A: Arith>(a: &mut A, f: A::F, small: A::F) -> A::F {
+pub(super) fn ln_tail<A: Arith>(a: &mut A, f: A::F, small: A::F) -> A::F {
     let f2 = a.mul(f, f);
     if A::Real::DOUBLE {
         let half = a.lit(0.5);
@@ -106,6 +106,13 @@ fn ln_tail<A: Arith>(a: &mut A, f: A::F, small: A::F) -> A::F {
 /// `n ln 2 + ln(1 + f) + rest`, for a small `rest`.
 #[inline(always)]
 fn combine<A: Arith>(a: &mut A, n: A::F, f: A::F, rest: Option<A::F>) -> A::F {
+    let (sum, small) = combine_pair(a, n, f, rest);
+    a.add(sum, small)
+}
+
+/// The same before its last sum, whose second part is below a fifth of the first.
+#[inline(always)]
+fn combine_pair<A: Arith>(a: &mut A, n: A::F, f: A::F, rest: Option<A::F>) -> (A::F, A::F) {
     let (ln2, ln2_rest) = ln2::<A>();
     let ln2 = a.lit(ln2);
     let ln2_rest = a.lit(ln2_rest);
@@ -118,8 +125,15 @@ fn combine<A: Arith>(a: &mut A, n: A::F, f: A::F, rest: Option<A::F>) -> A::F {
         lost = a.add(lost, rest);
     }
     let small = a.fma(n, ln2_rest, lost);
-    let small = ln_tail(a, f, small);
-    a.add(sum, small)
+    (sum, ln_tail(a, f, small))
+}
+
+/// The natural logarithm of what was taken apart, as a pair whose sum is to be rounded.
+#[inline(always)]
+pub(super) fn ln_of<A: Arith>(a: &mut A, parts: &Split<A>) -> (A::F, A::F) {
+    let one = a.lit(1.0);
+    let f = a.sub(parts.mantissa, one);
+    combine_pair(a, parts.exponent, f, None)
 }
 
 /// The natural logarithm.
@@ -134,7 +148,7 @@ pub fn ln<A: Arith>(a: &mut A, x: A::F) -> A::F {
 
 /// `result`, but -inf where `x` is at `pole`, NaN below it, and `x` where it is NaN or +inf.
 #[inline(always)]
-fn outside<A: Arith>(a: &mut A, x: A::F, pole: f64, result: A::F) -> A::F {
+pub(super) fn outside<A: Arith>(a: &mut A, x: A::F, pole: f64, result: A::F) -> A::F {
     let pole = a.lit(pole);
     let infinity = a.lit(f64::INFINITY);
     let minus_infinity = a.lit(f64::NEG_INFINITY);
@@ -189,9 +203,10 @@ pub fn ln_1p<A: Arith>(a: &mut A, x: A::F) -> A::F {
     a.select(small, x, result)
 }
 
-/// `ln(1 + e)` for `e` in `[0, 1]`: there `1 + e` or its half is `1 + f` with an `f` that is exact.
+/// `1 + e` for `e` in `[0, 1]` as `2^n (1 + f)`: `n`, `f` and the mask of `n = 1`. Exact but for `e` between 0.41 and 1/2, where
+/// `f` may be half of its last place off.
 #[inline(always)]
-pub(super) fn ln_of_one_to_two<A: Arith>(a: &mut A, e: A::F) -> A::F {
+fn split_one_to_two<A: Arith>(a: &mut A, e: A::F) -> (A::F, A::F, A::M) {
     let one = a.lit(1.0);
     let half = a.lit(0.5);
     let zero = a.lit(0.0);
@@ -201,5 +216,28 @@ pub(super) fn ln_of_one_to_two<A: Arith>(a: &mut A, e: A::F) -> A::F {
     let less = a.mul(less, half);
     let f = a.select(large, less, e);
     let n = a.select(large, one, zero);
+    (n, f, large)
+}
+
+/// `ln(1 + e)` for `e` in `[0, 1]`.
+#[inline(always)]
+pub(super) fn ln_of_one_to_two<A: Arith>(a: &mut A, e: A::F) -> A::F {
+    let (n, f, _) = split_one_to_two(a, e);
     combine(a, n, f, None)
+}
+
+/// The same before its last sum, and with what `f` lost put back.
+#[inline(always)]
+pub(super) fn ln_of_one_to_two_pair<A: Arith>(a: &mut A, e: A::F) -> (A::F, A::F) {
+    let (n, f, large) = split_one_to_two(a, e);
+    // (e - 1 - 2 f) / 2 is not 0 only for e below 1/2, where 1 / (1 + f) is from 1.33 to 1.41.
+    let one = a.lit(1.0);
+    let two = a.lit(2.0);
+    let double = a.fma(f, two, one);
+    let lost = a.sub(e, double);
+    let slope = a.lit(0.685);
+    let lost = a.mul(lost, slope);
+    let zero = a.lit(0.0);
+    let lost = a.select(large, lost, zero);
+    combine_pair(a, n, f, Some(lost))
 }

@@ -2,8 +2,14 @@
 //!
 //! Each recipe is written once and fixes every operation and its order, so all its interpretations give the same bits.
 //! None branches on a value: special cases are selected at the end, and the only thing left out of lanes is the range
-//! reduction of huge arguments of `sin` and `cos` ([`slow`]). Accuracy over the whole range, subnormal arguments and
-//! results included: 1 ulp; `tanh` 1.5, `sigmoid` and `softplus` 2 (the measured maxima are lower, see `tests.rs`).
+//! reduction of huge arguments of `sin`, `cos` and `tan` ([`slow`]). Accuracy over the whole range, subnormal arguments and
+//! results included (the measured maxima are lower, see `tests.rs`):
+//!
+//! - 1 ulp, with these exceptions;
+//! - 1.5 ulp: `tanh`, `erfc`, `tan`, `atan2`; 2: `sigmoid`, `softplus`, `log_sigmoid`, `logaddexp` (where its terms cancel, of
+//!   the logarithm);
+//! - `ln_gamma` 4 ulp, `digamma` and `trigamma` 8, `tetragamma` and `pentagamma` 16, but at the zeros of the first two no less
+//!   than 2^-52 absolutely (2^-23 in `f32`), and left of 0 in proportion to the larger term of the reflection.
 //!
 //! Two devices recur. A sum `s = a + b` with `|a| >= |b|` loses exactly `(a - s) + b` (Dekker's Fast2Sum), and a
 //! product `p = a * b` loses exactly `fma(a, b, -p)`; with them a value is carried as an unevaluated pair of numbers
@@ -12,18 +18,32 @@
 //!
 //! All coefficients are made by `tools/minimax.py`.
 
+mod base;
+mod error_function;
 mod exp;
+mod gamma;
+mod hyperbolic;
+mod inverse;
 mod log;
+mod logs;
+mod polygamma;
 mod pow;
 pub mod slow;
 #[cfg(test)]
 mod tests;
 mod trig;
 
+pub use base::{cbrt, exp2, log2, log10};
+pub use error_function::{erf, erfc};
 pub use exp::{exp, exp_m1, sigmoid, softplus, tanh};
+pub use gamma::{digamma, ln_gamma};
+pub use hyperbolic::{cosh, sinh};
+pub use inverse::{acos, asin, atan, atan2};
 pub use log::{ln, ln_1p};
+pub use logs::{log_sigmoid, logaddexp};
+pub use polygamma::{pentagamma, tetragamma, trigamma};
 pub use pow::pow;
-pub use trig::{cos, sin};
+pub use trig::{cos, sin, tan};
 
 use super::arith::Arith;
 use crate::real::Real;

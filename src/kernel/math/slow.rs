@@ -1,4 +1,4 @@
-//! `sin` and `cos` of arguments too large for the recipes' range reduction: one number at a time, by integer
+//! `sin`, `cos` and `tan` of arguments too large for the recipes' range reduction: one number at a time, by integer
 //! arithmetic.
 //!
 //! Payne and Hanek, Radian reduction for trigonometric functions, 1983: of the product of a big number with `2/pi` only
@@ -6,7 +6,7 @@
 //! exponent.
 
 use super::super::arith::{Arith, Scalar, Slow};
-use super::trig::{FAST32, FAST64, quadrant};
+use super::trig::{FAST32, FAST64, half_turn, quadrant};
 use crate::real::Real;
 use std::f64::consts::FRAC_PI_2;
 
@@ -39,7 +39,7 @@ const TWO_OVER_PI: [u64; 21] = [
 #[inline(always)]
 pub fn needs<T: Real>(slow: Slow, x: T) -> bool {
     match slow {
-        Slow::Sin | Slow::Cos => x.abs() > T::from_f64(if T::DOUBLE { FAST64 } else { FAST32 }),
+        Slow::Sin | Slow::Cos | Slow::Tan => x.abs() > T::from_f64(if T::DOUBLE { FAST64 } else { FAST32 }),
     }
 }
 
@@ -50,7 +50,7 @@ pub fn mend<T: Real>(slow: Slow, x: T, fast: T) -> T {
     if needs(slow, x) { T::from_f64(turn(slow, x.to_f64())) } else { fast }
 }
 
-/// The sine or cosine of a number of magnitude above 1.
+/// The sine, cosine or tangent of a number of magnitude above 1.
 #[cold]
 #[inline(never)]
 fn turn(slow: Slow, x: f64) -> f64 {
@@ -66,7 +66,7 @@ fn turn(slow: Slow, x: f64) -> f64 {
     }
     let a = &mut Scalar::<f64, false>::new();
     let bits = a.int(quarters as i64);
-    quadrant(a, r, -rest, bits)
+    if slow == Slow::Tan { half_turn(a, r, -rest, bits) } else { quadrant(a, r, -rest, bits) }
 }
 
 /// `n` (its low bits) and `x - n pi/2` as a pair, for `x` above 1.

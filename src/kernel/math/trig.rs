@@ -1,4 +1,4 @@
-//! `sin` and `cos`.
+//! `sin`, `cos` and `tan`.
 //!
 //! `x = n pi/2 + r` with `|r|` just over `pi/4` at most, `r` a pair of numbers; then the polynomial of sine or cosine
 //! by the parity of `n`, and a sign by its next bit. The reduction takes `pi/2` as three numbers `P1 + P2 + P3` (after
@@ -10,7 +10,8 @@
 //! Larger arguments are mended by `slow.rs`.
 
 use super::super::arith::{Arith, Slow};
-use super::{pick, poly, sign_mask, to_integer, two_product};
+use super::exp::quotient;
+use super::{fast_two_sum, lit, pick, poly, sign_mask, to_integer, two_product};
 use crate::real::Real;
 use std::f64::consts::FRAC_2_PI;
 
@@ -56,9 +57,10 @@ fn reduce<A: Arith>(a: &mut A, x: A::F, turn: u32) -> (A::F, A::F, A::I) {
     (sum, minus, bits)
 }
 
-/// `sin(r - minus + q pi/2)` for the `q` in the two lowest of `bits`; `|r|` up to 0.79.
+/// The sine and the cosine of `r - minus`, each as a pair whose sum is to be rounded (the sine's: whose difference);
+/// `|r|` up to 0.79.
 #[inline(always)]
-pub(super) fn quadrant<A: Arith>(a: &mut A, r: A::F, minus: A::F, bits: A::I) -> A::F {
+fn sine_and_cosine<A: Arith>(a: &mut A, r: A::F, minus: A::F) -> ((A::F, A::F), (A::F, A::F)) {
     let z = a.mul(r, r);
     let z2 = a.mul(z, z);
     let s = poly(a, z, z2, pick::<A, &[f64]>(&SIN64, &SIN32));
@@ -70,24 +72,53 @@ pub(super) fn quadrant<A: Arith>(a: &mut A, r: A::F, minus: A::F, bits: A::I) ->
     let cube = a.mul(r, z);
     let turned = a.mul(minus, main);
     let bracket = a.fma(cube, s, turned);
-    let sine = a.sub(r, bracket);
     // (1 - z/2) + what that lost + z^2 C + r * minus.
     let lost = a.sub(one, main);
     let lost = a.fma(z, minus_half, lost);
     let lost = a.fma(r, minus, lost);
     let tail = a.fma(z2, c, lost);
+    ((r, bracket), (main, tail))
+}
+
+/// `sin(r - minus + q pi/2)` for the `q` in the two lowest of `bits`; `|r|` up to 0.79.
+#[inline(always)]
+pub(super) fn quadrant<A: Arith>(a: &mut A, r: A::F, minus: A::F, bits: A::I) -> A::F {
+    let ((r, bracket), (main, tail)) = sine_and_cosine(a, r, minus);
+    let sine = a.sub(r, bracket);
     let cosine = a.add(main, tail);
-    // Bit 0 to a bit that makes a number nonzero, bit 1 to the sign.
-    let code = a.shl(bits, A::Real::MANTISSA + pick::<A, u32>(10, 7));
-    let number = a.real(code);
-    let zero = a.lit(0.0);
-    let odd = a.ne(number, zero);
+    let (code, odd) = parity(a, bits);
     let chosen = a.select(odd, cosine, sine);
     let mask = sign_mask(a);
     let sign = a.iand(code, mask);
     let chosen = a.bits(chosen);
     let chosen = a.ixor(chosen, sign);
     a.real(chosen)
+}
+
+/// Bit 1 as a sign, and bit 0, by way of a bit that makes a number nonzero.
+#[inline(always)]
+fn parity<A: Arith>(a: &mut A, bits: A::I) -> (A::I, A::M) {
+    let code = a.shl(bits, A::Real::MANTISSA + pick::<A, u32>(10, 7));
+    let number = a.real(code);
+    let zero = a.lit(0.0);
+    (code, a.ne(number, zero))
+}
+
+/// `tan(r - minus + q pi/2)` for the lowest bit `q` of `bits`: sine over cosine or minus the inverse of that, all pairs.
+#[inline(always)]
+pub(super) fn half_turn<A: Arith>(a: &mut A, r: A::F, minus: A::F, bits: A::I) -> A::F {
+    let ((r, bracket), (main, tail)) = sine_and_cosine(a, r, minus);
+    let bracket = a.neg(bracket);
+    let (sine, sine_rest) = fast_two_sum(a, r, bracket);
+    let (cosine, cosine_rest) = fast_two_sum(a, main, tail);
+    let (_, odd) = parity(a, bits);
+    let minus_sine = a.neg(sine);
+    let minus_sine_rest = a.neg(sine_rest);
+    let top = a.select(odd, cosine, sine);
+    let top_rest = a.select(odd, cosine_rest, sine_rest);
+    let bottom = a.select(odd, minus_sine, cosine);
+    let bottom_rest = a.select(odd, minus_sine_rest, cosine_rest);
+    quotient(a, top, top_rest, bottom, bottom_rest)
 }
 
 /// The sine.
@@ -104,4 +135,17 @@ pub fn cos<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let (r, minus, bits) = reduce(a, x, 1);
     let fast = quadrant(a, r, minus, bits);
     a.patch(Slow::Cos, x, fast)
+}
+
+/// The tangent.
+#[inline(always)]
+pub fn tan<A: Arith>(a: &mut A, x: A::F) -> A::F {
+    let (r, minus, bits) = reduce(a, x, 0);
+    let fast = half_turn(a, r, minus, bits);
+    // The quotient's correction loses the sign of -0.
+    let tiny = lit(a, f64::EPSILON / 4.0, 2.0f64.powi(-26));
+    let size = a.abs(x);
+    let small = a.lt(size, tiny);
+    let fast = a.select(small, x, fast);
+    a.patch(Slow::Tan, x, fast)
 }
