@@ -148,6 +148,70 @@ W_LOG = lambda f: abs(f ** 3 / m.log(1 + f)) if f else mpf(0)
 W_SIN = lambda z: z / m.sinc(m.sqrt(z)) if z else mpf(0)
 W_COS = lambda z: z * z / m.cos(m.sqrt(z))
 
+
+
+def away(f):
+    """f with its argument kept off 0, where closed forms are 0/0; the difference is of no account."""
+    return lambda z: f(z if abs(z) > mpf("1e-22") else mpf("1e-22"))
+
+
+def of_root(f):
+    """A function of z = x**2 from one of x."""
+    return away(lambda z: f(m.sqrt(z)))
+
+
+def of_inverse(f):
+    """A function of z = 1 / x**2 from one of x."""
+    return away(lambda z: f(1 / m.sqrt(z)))
+
+
+def erfcx(k):
+    """(1 + 2x) e^(x^2) erfc x - 5/4 as a function of t = (x - k) / (x + k)."""
+
+    def f(t):
+        x = k * (1 + t) / (1 - t)
+        return (1 + 2 * x) * m.exp(x * x) * m.erfc(x) - mpf("1.25")
+
+    return f
+
+
+def moved(k, x):
+    """The t of `erfcx`."""
+    return (mpf(x) - k) / (mpf(x) + k)
+
+
+K64, K32 = mpf("3.75"), mpf("2.25")
+ERF_P = of_root(lambda x: m.erf(x) / x - 1)
+W_ERF = of_root(lambda x: x / m.erf(x))
+ATAN_A = of_root(lambda t: (m.atan(t) / t - 1) / t ** 2)
+W_ATAN = of_root(lambda t: t ** 3 / m.atan(t))
+ASIN_P = of_root(lambda x: (m.asin(x) / x - 1) / x ** 2)
+W_ASIN = of_root(lambda x: x ** 3 / m.asin(x))
+SINH_P = of_root(lambda x: (m.sinh(x) / x - 1) / x ** 2)
+W_SINH = of_root(lambda x: x ** 3 / m.sinh(x))
+SINPI_S = of_root(lambda r: (1 - m.sin(m.pi * r) / (m.pi * r)) / r ** 2)
+W_SINPI = of_root(lambda r: m.pi * r ** 3 / m.sin(m.pi * r))
+CBRT_R = lambda f: (1 + f) ** (-mpf(1) / 3)
+W_CBRT = lambda f: (1 + f) ** (mpf(1) / 3)
+LGAMMA_P = away(lambda y: m.loggamma(2 + y) / y)
+W_LGAMMA = away(lambda y: y / m.loggamma(2 + y))
+PSI_P = lambda y: m.digamma(2 + y)
+W_ONE = lambda y: mpf(1)
+# What follows the leading terms of the asymptotic series, and what each is multiplied by, relatively to the function.
+STIRLING_S = of_inverse(lambda x: (m.loggamma(x) - (x - mpf("0.5")) * m.log(x) + x - m.log(2 * m.pi) / 2) * x)
+W_STIRLING = of_inverse(lambda x: 1 / x / m.loggamma(x))
+PSI_D = of_inverse(lambda x: (m.digamma(x) - m.log(x) + 1 / (2 * x)) * x ** 2)
+W_PSI_D = of_inverse(lambda x: 1 / x ** 2 / m.digamma(x))
+TRI_T = of_inverse(lambda x: (m.psi(1, x) - 1 / x - 1 / (2 * x ** 2)) * x ** 3)
+W_TRI = of_inverse(lambda x: 1 / x ** 3 / m.psi(1, x))
+TETRA_T = of_inverse(lambda x: (-m.psi(2, x) * x ** 2 - 1 - 1 / x) * x ** 2)
+W_TETRA = of_inverse(lambda x: 1 / x ** 4 / -m.psi(2, x))
+PENTA_T = of_inverse(lambda x: (m.psi(3, x) * x ** 3 - 2 - 3 / x) * x ** 2)
+W_PENTA = of_inverse(lambda x: 1 / x ** 5 / m.psi(3, x))
+HALF = mpf("0.5")
+TAIL = 1 / mpf("4.5") ** 2
+ATAN_Z = m.tan(m.pi / 8) ** 2 * mpf("1.0001")
+
 TABLES = {
     "EXP64": (exp_q, W_EXP, -R_MAX, R_MAX, 10, 53),
     "EXP32": (exp_q, W_EXP, -R_MAX, R_MAX, 6, 24),
@@ -161,6 +225,34 @@ TABLES = {
     "SIN32": (sin_s, W_SIN, 0, mpf("0.63"), 3, 24),
     "COS64": (cos_c, W_COS, 0, mpf("0.62"), 6, 53),
     "COS32": (cos_c, W_COS, 0, mpf("0.63"), 3, 24),
+    "CBRT64": (CBRT_R, W_CBRT, SQRT_HALF - 1, SQRT_TWO - 1, 7, 53),
+    "CBRT32": (CBRT_R, W_CBRT, SQRT_HALF - 1, SQRT_TWO - 1, 4, 24),
+    "SINH64": (SINH_P, W_SINH, 0, 1, 7, 53),
+    "SINH32": (SINH_P, W_SINH, 0, 1, 4, 24),
+    "ATAN64": (ATAN_A, W_ATAN, 0, ATAN_Z, 11, 53),
+    "ATAN32": (ATAN_A, W_ATAN, 0, ATAN_Z, 5, 24),
+    "ASIN64": (ASIN_P, W_ASIN, 0, HALF ** 2, 13, 53),
+    "ASIN32": (ASIN_P, W_ASIN, 0, HALF ** 2, 6, 24),
+    "ERF64": (ERF_P, W_ERF, 0, 1, 12, 53),
+    "ERF32": (ERF_P, W_ERF, 0, 1, 7, 24),
+    "ERFCX32": (erfcx(K32), lambda t: 1 / (erfcx(K32)(t) + mpf("1.25")), moved(K32, HALF), moved(K32, "10.3"), 10, 24),
+    "SINPI64": (SINPI_S, W_SINPI, 0, HALF ** 2, 8, 53),
+    "SINPI32": (SINPI_S, W_SINPI, 0, HALF ** 2, 4, 24),
+    "LGAMMA32": (LGAMMA_P, W_LGAMMA, -HALF, HALF, 9, 24),
+    "STIRLING64": (STIRLING_S, W_STIRLING, 0, TAIL, 8, 53),
+    "STIRLING32": (STIRLING_S, W_STIRLING, 0, TAIL, 3, 24),
+    "PSI32": (PSI_P, W_ONE, -HALF, HALF, 9, 24),
+    "PSI_TAIL64": (PSI_D, W_PSI_D, 0, TAIL, 9, 53),
+    "PSI_TAIL32": (PSI_D, W_PSI_D, 0, TAIL, 3, 24),
+    "TRI64": (TRI_T, W_TRI, 0, TAIL, 10, 53),
+    "TRI32": (TRI_T, W_TRI, 0, TAIL, 3, 24),
+    "TETRA64": (TETRA_T, W_TETRA, 0, TAIL, 11, 53),
+    "TETRA32": (TETRA_T, W_TETRA, 0, TAIL, 4, 24),
+    "PENTA64": (PENTA_T, W_PENTA, 0, TAIL, 11, 53),
+    "PENTA32": (PENTA_T, W_PENTA, 0, TAIL, 4, 24),
+    "LGAMMA64": (LGAMMA_P, W_LGAMMA, -HALF, HALF, 18, 53),
+    "PSI64": (PSI_P, W_ONE, -HALF, HALF, 19, 53),
+    "ERFCX64": (erfcx(K64), lambda t: 1 / (erfcx(K64)(t) + mpf("1.25")), moved(K64, HALF), moved(K64, "27.3"), 21, 53),
 }
 
 
@@ -199,6 +291,11 @@ def main():
             pieces("2/pi", 2 / m.pi, bits, 1)
             pieces("log2(e)", 1 / m.log(2), bits, 1)
             pieces("2/3", mpf(2) / 3, bits, 2)
+            pieces("nearest pi/2", m.pi / 2, bits, 2)
+            pieces("nearest log2(e)", 1 / m.log(2), bits, 2)
+            pieces("log10(2)", m.log(2) / m.log(10), bits, 2)
+            pieces("log10(e)", 1 / m.log(10), bits, 2)
+            pieces("(ln(2 pi) - 1) / 2", (m.log(2 * m.pi) - 1) / 2, bits, 1)
             mant = bits - 1
             root = to_type(SQRT_HALF, bits)
             raw = struct.unpack("<Q", struct.pack("<d", float(root)))[0] if bits == 53 else struct.unpack("<I", struct.pack("<f", float(root)))[0]

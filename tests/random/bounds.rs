@@ -259,14 +259,24 @@ impl Bounds {
             Elem::Neg | Elem::Abs | Elem::Min | Elem::Max => return finite_or_unknown(error),
             Elem::Add | Elem::Sub | Elem::Mul | Elem::Div | Elem::Sqrt | Elem::Square | Elem::Recip => 1.0,
             Elem::Powi(n) => f64::from(n).abs() + 1.0,
+            // Twice the stated bound in ulp of both sides.
+            Elem::Tan | Elem::Sinh | Elem::Cosh | Elem::Hypot => 8.0,
+            Elem::Erf | Elem::Erfc => 10.0,
+            Elem::LnGamma | Elem::Digamma | Elem::Trigamma => 40.0,
+            Elem::Polygamma(_) => 120.0,
             _ => 4.0,
+        };
+        // Near a zero these are good to an absolute error only.
+        let absolute = match op {
+            Elem::LnGamma | Elem::Digamma => 16.0 * self.precision.half_ulp,
+            _ => 0.0,
         };
         // Every way to compute gives 0 of 0 (`sin`, products, quotients, `exp_m1`).
         if y == 0.0 && error == 0.0 && x.contains(&0.0) {
             return 0.0;
         }
         let underflow = if y.abs() < self.precision.tiny / self.precision.half_ulp { self.precision.tiny } else { 0.0 };
-        finite_or_unknown(error + roundings * self.precision.half_ulp * y.abs() + underflow)
+        finite_or_unknown(error + roundings * self.precision.half_ulp * y.abs() + absolute + underflow)
     }
 
     /// Value, error, and whether one term alone can be the extreme.

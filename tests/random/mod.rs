@@ -147,9 +147,9 @@ impl Style {
     }
 }
 
-/// Whether the operation has a second derivative everywhere.
+/// Whether the operation has a second derivative everywhere (polygamma functions of higher orders for positive arguments only).
 pub fn is_smooth(op: Elem) -> bool {
-    !matches!(op, Elem::Abs | Elem::Relu | Elem::Min | Elem::Max | Elem::Select) && !is_step(op)
+    !matches!(op, Elem::Abs | Elem::Relu | Elem::Min | Elem::Max | Elem::Select | Elem::Polygamma(_) | Elem::Trigamma) && !is_step(op)
 }
 
 /// Whether the operation has derivative 0 everywhere: comparisons, logic, rounding.

@@ -6,7 +6,7 @@
 use super::super::arith::Arith;
 use super::exp::{EXP32, EXP64, clamp, exp_tail, scale, two_biases};
 use super::log::{Split, ln_tail, outside, split_any};
-use super::{fast_two_sum, lit, ln2, pick, poly, sign_mask, to_integer, two_product};
+use super::{fast_two_sum, lit, ln2, pick, poly, to_integer, two_product, with_sign};
 use crate::real::Real;
 
 /// `tools/minimax.py CBRT64`: `(1 + f)^(-1/3)`; relative error of the result 2^-20.1.
@@ -138,12 +138,7 @@ pub fn cbrt<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let power = a.shl(bits, A::Real::MANTISSA);
     let power = a.real(power);
     let result = a.mul(y, power);
-    let mask = sign_mask(a);
-    let bits = a.bits(x);
-    let sign = a.iand(bits, mask);
-    let bits = a.bits(result);
-    let bits = a.ior(bits, sign);
-    let result = a.real(bits);
+    let result = with_sign(a, result, x);
     // 0, infinities and NaN are their own; NaN fails the first comparison.
     let infinity = a.lit(f64::INFINITY);
     let finite = a.lt(size, infinity);

@@ -7,7 +7,7 @@
 
 use super::super::arith::Arith;
 use super::exp::{exp_parts, scale};
-use super::{fast_two_sum, lit, pick, poly, sign_mask, two_product};
+use super::{fast_two_sum, lit, pick, poly, two_product, with_sign};
 use crate::real::Real;
 
 /// `tools/minimax.py ERF64`: `erf x / x - 1` of `x^2`; relative error of the result 2^-56.0.
@@ -130,12 +130,7 @@ pub fn erf<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let limit = a.lit(0.8);
     let small = a.lt(size, limit);
     let result = a.select(small, near, far);
-    let mask = sign_mask(a);
-    let bits = a.bits(x);
-    let sign = a.iand(bits, mask);
-    let bits = a.bits(result);
-    let bits = a.ior(bits, sign);
-    a.real(bits)
+    with_sign(a, result, x)
 }
 
 /// `1 - erf x`.

@@ -6,7 +6,7 @@
 
 use super::super::arith::Arith;
 use super::exp::{EXP32, EXP64, exp_tail, scale, two_biases};
-use super::{fast_two_sum, lit, ln2, pick, poly, sign_mask, to_integer};
+use super::{fast_two_sum, lit, ln2, pick, poly, to_integer, with_sign};
 use crate::real::Real;
 use std::f64::consts::LOG2_E;
 
@@ -78,10 +78,5 @@ pub fn sinh<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let one = a.lit(1.0);
     let small = a.lt(size, one);
     let result = a.select(small, near, far);
-    let mask = sign_mask(a);
-    let bits = a.bits(x);
-    let sign = a.iand(bits, mask);
-    let bits = a.bits(result);
-    let bits = a.ior(bits, sign);
-    a.real(bits)
+    with_sign(a, result, x)
 }

@@ -5,7 +5,7 @@
 //! argument is rounded, what it lost is carried along.
 
 use super::super::arith::Arith;
-use super::{fast_two_sum, lit, pick, poly, sign_mask};
+use super::{fast_two_sum, lit, pick, poly, with_sign};
 use crate::real::Real;
 use std::f64::consts::FRAC_PI_2;
 
@@ -55,17 +55,6 @@ const THREE_EIGHTHS: f64 = 2.414213562373095;
 #[inline(always)]
 fn half_pi<A: Arith>() -> (f64, f64) {
     pick::<A, (f64, f64)>((FRAC_PI_2, 6.123233995736766e-17), (1.5707963705062866, -4.371138828673793e-08))
-}
-
-/// `x` with the sign of `of` put on; `x` has none.
-#[inline(always)]
-fn with_sign<A: Arith>(a: &mut A, x: A::F, of: A::F) -> A::F {
-    let mask = sign_mask(a);
-    let bits = a.bits(of);
-    let sign = a.iand(bits, mask);
-    let bits = a.bits(x);
-    let bits = a.ior(bits, sign);
-    a.real(bits)
 }
 
 /// `atan(y / x)` as a pair whose sum is to be rounded, for `x` and `y` not negative whose sum does not overflow.

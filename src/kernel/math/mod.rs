@@ -125,3 +125,14 @@ fn ln2<A: Arith>() -> (f64, f64) {
 fn sign_mask<A: Arith>(a: &mut A) -> A::I {
     a.int(pick::<A, i64>(i64::MIN, 1 << 31))
 }
+
+/// `x` with the sign of `of` put on; `x` has none.
+#[inline(always)]
+fn with_sign<A: Arith>(a: &mut A, x: A::F, of: A::F) -> A::F {
+    let mask = sign_mask(a);
+    let bits = a.bits(of);
+    let sign = a.iand(bits, mask);
+    let bits = a.bits(x);
+    let bits = a.ior(bits, sign);
+    a.real(bits)
+}

@@ -60,7 +60,7 @@ fn reduce<A: Arith>(a: &mut A, x: A::F, turn: u32) -> (A::F, A::F, A::I) {
 /// The sine and the cosine of `r - minus`, each as a pair whose sum is to be rounded (the sine's: whose difference);
 /// `|r|` up to 0.79.
 #[inline(always)]
-fn sine_and_cosine<A: Arith>(a: &mut A, r: A::F, minus: A::F) -> ((A::F, A::F), (A::F, A::F)) {
+fn sine_and_cosine<A: Arith>(a: &mut A, r: A::F, minus: A::F) -> [A::F; 4] {
     let z = a.mul(r, r);
     let z2 = a.mul(z, z);
     let s = poly(a, z, z2, pick::<A, &[f64]>(&SIN64, &SIN32));
@@ -77,13 +77,13 @@ fn sine_and_cosine<A: Arith>(a: &mut A, r: A::F, minus: A::F) -> ((A::F, A::F), 
     let lost = a.fma(z, minus_half, lost);
     let lost = a.fma(r, minus, lost);
     let tail = a.fma(z2, c, lost);
-    ((r, bracket), (main, tail))
+    [r, bracket, main, tail]
 }
 
 /// `sin(r - minus + q pi/2)` for the `q` in the two lowest of `bits`; `|r|` up to 0.79.
 #[inline(always)]
 pub(super) fn quadrant<A: Arith>(a: &mut A, r: A::F, minus: A::F, bits: A::I) -> A::F {
-    let ((r, bracket), (main, tail)) = sine_and_cosine(a, r, minus);
+    let [r, bracket, main, tail] = sine_and_cosine(a, r, minus);
     let sine = a.sub(r, bracket);
     let cosine = a.add(main, tail);
     let (code, odd) = parity(a, bits);
@@ -107,7 +107,7 @@ fn parity<A: Arith>(a: &mut A, bits: A::I) -> (A::I, A::M) {
 /// `tan(r - minus + q pi/2)` for the lowest bit `q` of `bits`: sine over cosine or minus the inverse of that, all pairs.
 #[inline(always)]
 pub(super) fn half_turn<A: Arith>(a: &mut A, r: A::F, minus: A::F, bits: A::I) -> A::F {
-    let ((r, bracket), (main, tail)) = sine_and_cosine(a, r, minus);
+    let [r, bracket, main, tail] = sine_and_cosine(a, r, minus);
     let bracket = a.neg(bracket);
     let (sine, sine_rest) = fast_two_sum(a, r, bracket);
     let (cosine, cosine_rest) = fast_two_sum(a, main, tail);
