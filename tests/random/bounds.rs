@@ -140,7 +140,6 @@ impl Bounds {
                         }
                         errors.push(self.elementwise(*op, step, &x[..n], &ex[..n], y));
                         // Some give an operand as it is.
-                        let near = |gap: f64, error: f64| error > 0.0 && !(gap.abs() > CARE * error);
                         marks.push(match op {
                             Elem::Abs if x[0] > 0.0 => mx[0],
                             Elem::Min | Elem::Max if equal => mx[0],
@@ -216,7 +215,6 @@ impl Bounds {
     }
 
     fn elementwise(&self, op: Elem, step: bool, x: &[f64], ex: &[f64], y: f64) -> f64 {
-        let near = |gap: f64, error: f64| error > 0.0 && !(gap.abs() > CARE * error);
         match op {
             Elem::Lt | Elem::Le | Elem::Gt | Elem::Ge | Elem::Eq | Elem::Ne => return if near(x[0] - x[1], ex[0] + ex[1]) { 1.0 } else { 0.0 },
             Elem::Sign => return if near(x[0], ex[0]) { 2.0 } else { 0.0 },
@@ -309,6 +307,11 @@ impl Bounds {
         let mark = within.next().map(|(.., m)| m);
         (y, error, within.all(|(.., m)| Some(m) == mark))
     }
+}
+
+/// Whether a gap may as well be none.
+fn near(gap: f64, error: f64) -> bool {
+    error > 0.0 && (gap.is_nan() || gap.abs() <= CARE * error)
 }
 
 fn finite_or_unknown(error: f64) -> f64 {

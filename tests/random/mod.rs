@@ -1,82 +1,24 @@
 //! Random graphs as proptest values: a recipe of steps that shrinks, turned into a graph with inputs in the same way every time.
 
 // Each test file uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub mod bounds;
+mod run;
 pub mod slope;
 
 use bounds::{Bounds, Precision};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
-use std::cell::{Cell, RefCell};
+pub use run::{cases, check, fail};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use tapeless::graph::eval::Inputs;
 use tapeless::graph::{Args, Arrangement, Axis, Dag, Fold, NodeId, Op, text};
 use tapeless::op::Elem;
 use tapeless::shape::Shape;
-
-/// Runs a property on random values: so many hundredths of `TAPELESS_CASES` of them.
-pub fn check<S: Strategy>(hundredths: u32, strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let cases = cases(hundredths);
-    // The same cases every time, unless another seed is asked for.
-    let mut seed = [7u8; 32];
-    seed[..4].copy_from_slice(&variable("TAPELESS_SEED", 1).to_le_bytes());
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 4000, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-    // A panic is a failure like any other: shrunk, and told once.
-    let quiet = |value| {
-        QUIET.set(true);
-        let outcome = catch_unwind(AssertUnwindSafe(|| property(value)));
-        QUIET.set(false);
-        outcome.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string()));
-            Err(fail(format!("panic: {}", text.unwrap_or_default())))
-        })
-    };
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let loud = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if QUIET.get() {
-                PLACE.set(info.location().map(|l| l.to_string()).unwrap_or_default());
-            } else {
-                loud(info);
-            }
-        }));
-    });
-    match runner.run(&strategy, quiet) {
-        Ok(()) => {}
-        Err(TestError::Fail(reason, value)) => panic!("{reason}\nof the smallest case found, {}:\n{value:?}", PLACE.take()),
-        Err(TestError::Abort(reason)) => panic!("given up: {reason}"),
-    }
-}
-
-thread_local! {
-    /// Whether a panic of this thread is a property's.
-    static QUIET: Cell<bool> = const { Cell::new(false) };
-    /// Where the last such panic was.
-    static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// A number from the environment.
-fn variable(name: &str, default: u32) -> u32 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
-}
-
-/// The cases of a property that has so many hundredths of a full one's. Unoptimised code gets fewer.
-pub fn cases(hundredths: u32) -> u32 {
-    let full = variable("TAPELESS_CASES", if cfg!(debug_assertions) { 1000 } else { 12_000 });
-    (u64::from(full) * u64::from(hundredths)).div_ceil(100) as u32
-}
-
-/// Fails a property.
-pub fn fail(message: impl Into<String>) -> TestCaseError {
-    TestCaseError::fail(message.into())
-}
 
 /// One step of a recipe. Every number has a meaning: what doesn't fit is taken modulo, or replaced by what does.
 #[derive(Clone, Copy, Debug)]
@@ -382,16 +324,16 @@ impl Builder {
                     dims.iter().rev().copied().collect(),
                     dims.iter().copied().filter(|d| *d != 1).collect(),
                 ];
-                options.extend((2..entries).filter(|k| entries % k == 0).map(|k| vec![k, entries / k]));
+                options.extend((2..entries).filter(|k| entries.is_multiple_of(*k)).map(|k| vec![k, entries / k]));
                 let to = &options[extra % options.len()];
                 self.must(Op::Reshape(to.as_slice().into()), &[first])
             }
             236..250 => {
                 let mut to = dims.clone();
-                if extra % 2 == 0 || to.is_empty() {
+                if extra.is_multiple_of(2) || to.is_empty() {
                     to.insert(0, [2, 3, 1, 5][extra / 4 % 4]);
                 }
-                if extra % 3 == 0 {
+                if extra.is_multiple_of(3) {
                     for d in &mut to {
                         if *d == 1 {
                             *d = 3;
@@ -456,7 +398,7 @@ impl Builder {
         if !self.style.wild {
             let ranges = op.ranges();
             for k in 0..args.len() {
-                if step.squash && step.extra % 4 == 0 || !self.is_safe(op, &args) {
+                if step.squash && step.extra.is_multiple_of(4) || !self.is_safe(op, &args) {
                     let (lo, hi) = ranges[k];
                     args[k] = self.squashed(args[k], lo, hi);
                     // One is often enough.
