@@ -1,11 +1,13 @@
 //! Fitting: steppers that move parameters along a gradient, their saved states, the training loop and its history.
 
 mod adam;
+mod groups;
 mod history;
 mod matching;
 mod sgd;
 mod state;
 mod stepper;
+mod text;
 mod train;
 
 pub use adam::{Adam, AdamW};
