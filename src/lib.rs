@@ -109,6 +109,7 @@ pub use expr::{Expr, Graph, Operand};
 pub use fit::{Adam, AdamW, History, Outcome, Progress, Sgd, State, Stepper, Stop, Training};
 pub use pipeline::{Options, compile, compile_function};
 pub use real::Real;
+pub use runtime::batch::Batch;
 pub use runtime::columns::Columns;
 pub use runtime::params::{Grad, Layout, Numbers, Params};
 pub use runtime::program::{Array, Bound, BoundFunction, Function, Program};

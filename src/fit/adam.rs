@@ -27,6 +27,8 @@ const LARGEST: &str = "max_exp_avg_sq";
 /// and beyond* (2018, arXiv:1904.09237), which takes the largest `v` so far. Weight decay here is the gradient of `weight_decay/2 * |theta|^2`
 /// and so is scaled like the rest of the gradient; [`AdamW`] decays the parameters themselves.
 ///
+/// [`Adam::learning_rate_factor`] and [`Adam::weight_decay_of`] give single parameters their own `lr` and `weight_decay`.
+///
 /// Arithmetic is in the program's number type; settings and the bias corrections `1 - beta^t` are made in `f64` and rounded to it.
 /// A setting out of its range doesn't panic: [`Adam::check`] and every step return [`Error::Setting`](crate::Error::Setting) naming it.
 ///
@@ -105,6 +107,20 @@ impl<T: Real> Adam<T> {
         self
     }
 
+    /// Multiplies the learning rate by this for one parameter (finite, at least 0), as a parameter group in PyTorch has a learning rate of its own.
+    /// A name that no parameter has is an error of the first step.
+    pub fn learning_rate_factor(mut self, param: &str, factor: f64) -> Self {
+        self.matching.set_learning_rate_factor(param, factor);
+        self
+    }
+
+    /// The weight decay of one parameter (finite, at least 0), in place of [`Adam::weight_decay`]: 0 for an intercept, say.
+    /// A name that no parameter has is an error of the first step.
+    pub fn weight_decay_of(mut self, param: &str, weight_decay: f64) -> Self {
+        self.matching.set_weight_decay(param, weight_decay);
+        self
+    }
+
     /// Whether all settings are in their ranges; every step looks too.
     ///
     /// # Errors
@@ -114,16 +130,18 @@ impl<T: Real> Adam<T> {
         fraction("beta1", self.betas.0)?;
         fraction("beta2", self.betas.1)?;
         not_negative::<T>("eps", self.eps)?;
-        not_negative::<T>("weight_decay", self.weight_decay)
+        not_negative::<T>("weight_decay", self.weight_decay)?;
+        self.matching.check::<T>()
     }
 
     fn name(&self) -> &'static str {
         if self.decoupled { "adamw" } else { "adam" }
     }
 
-    fn settings(&self) -> [(&'static str, f64); 5] {
+    fn settings(&self) -> Vec<(&str, f64)> {
         let amsgrad = f64::from(u8::from(self.amsgrad));
-        [("beta1", self.betas.0), ("beta2", self.betas.1), ("eps", self.eps), ("weight_decay", self.weight_decay), ("amsgrad", amsgrad)]
+        let own = [("beta1", self.betas.0), ("beta2", self.betas.1), ("eps", self.eps), ("weight_decay", self.weight_decay), ("amsgrad", amsgrad)];
+        own.into_iter().chain(self.matching.settings()).collect()
     }
 }
 
@@ -135,9 +153,9 @@ impl<T: Real> Stepper<T> for Adam<T> {
         self.mean.resize(n, T::default());
         self.square.resize(n, T::default());
         self.largest.resize(if self.amsgrad { n } else { 0 }, T::default());
-        let rule = Rule::new(self.learning_rate, self.betas, self.eps, self.weight_decay, self.decoupled);
         for run in runs {
-            let rule = rule.at(run.count);
+            let (rate, decay) = (self.learning_rate * run.learning_rate_factor, run.weight_decay.unwrap_or(self.weight_decay));
+            let rule = Rule::new(rate, self.betas, self.eps, decay, self.decoupled).at(run.count);
             let g = &grad.values()[run.grad.clone()];
             let x = &mut theta.values_mut()[run.theta.clone()];
             let (m, v) = (&mut self.mean[run.theta.clone()], &mut self.square[run.theta.clone()]);
@@ -285,6 +303,16 @@ impl<T: Real> AdamW<T> {
     /// As [`Adam::amsgrad`].
     pub fn amsgrad(self, amsgrad: bool) -> Self {
         AdamW(self.0.amsgrad(amsgrad))
+    }
+
+    /// As [`Adam::learning_rate_factor`].
+    pub fn learning_rate_factor(self, param: &str, factor: f64) -> Self {
+        AdamW(self.0.learning_rate_factor(param, factor))
+    }
+
+    /// As [`Adam::weight_decay_of`].
+    pub fn weight_decay_of(self, param: &str, weight_decay: f64) -> Self {
+        AdamW(self.0.weight_decay_of(param, weight_decay))
     }
 
     /// As [`Adam::check`].

@@ -1,13 +1,15 @@
 //! Which numbers of a gradient belong to which numbers of the parameters, matched by name and kept from step to step.
 
+use super::groups::Groups;
 use super::state::State;
 use crate::error::Result;
+use crate::real::Real;
 use crate::runtime::params::Layout;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A run of numbers that lie side by side in the parameters and in the gradient, and have taken the same number of steps.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A run of numbers that lie side by side in the parameters and in the gradient, have the same settings and have taken the same number of steps.
+#[derive(Clone, PartialEq, Debug)]
 pub struct Run {
     /// Where the run is in the parameters; a stepper's own vectors are laid out like the parameters.
     pub theta: Range<usize>,
@@ -15,11 +17,16 @@ pub struct Run {
     pub grad: Range<usize>,
     /// How many steps these numbers have taken, the present one included: 1 in the first.
     pub count: u64,
+    /// What the stepper's learning rate is multiplied by for these numbers: 1 unless [`Matching::set_learning_rate_factor`] says otherwise.
+    pub learning_rate_factor: f64,
+    /// The weight decay of these numbers, if [`Matching::set_weight_decay`] gives them their own.
+    pub weight_decay: Option<f64>,
     /// The parameters in it, by their place in the layout.
     params: Range<usize>,
 }
 
-/// The book-keeping that every stepper needs: matches gradients to parameters by name and counts the steps of each parameter.
+/// The book-keeping that every stepper needs: matches gradients to parameters by name, counts the steps of each parameter, and knows which
+/// parameters have a learning rate or a weight decay of their own.
 ///
 /// A gradient may hold a part of the parameters only; the others stay as they are and their count doesn't move, as parameters without a gradient
 /// in PyTorch. The matching is made at the first step and kept while the same layouts come in, so that a step in the steady state
@@ -45,6 +52,7 @@ pub struct Matching {
     runs: Vec<Run>,
     counts: Vec<u64>,
     steps: u64,
+    groups: Groups,
 }
 
 impl Matching {
@@ -53,11 +61,37 @@ impl Matching {
         Self::default()
     }
 
+    /// Multiplies the learning rate by this for one parameter. That there is such a parameter is seen at the next step.
+    pub fn set_learning_rate_factor(&mut self, name: &str, factor: f64) {
+        self.groups.set_learning_rate_factor(name, factor);
+        self.grad = None; // The runs are made anew.
+    }
+
+    /// Gives one parameter a weight decay of its own. That there is such a parameter is seen at the next step.
+    pub fn set_weight_decay(&mut self, name: &str, weight_decay: f64) {
+        self.groups.set_weight_decay(name, weight_decay);
+        self.grad = None;
+    }
+
+    /// Whether the parameters' own settings are in their ranges: finite and at least 0.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) naming the first that isn't.
+    pub fn check<T: Real>(&self) -> Result<()> {
+        self.groups.check::<T>()
+    }
+
+    /// The parameters' own settings by name, as a [`State`] holds them.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.groups.settings()
+    }
+
     /// Begins a step: the runs to go through, their counts moved on by one.
     ///
     /// # Errors
     /// [`Error::Layout`](crate::Error::Layout) if the gradient holds a parameter that `theta` hasn't, or has in another shape, or if `theta` is laid
-    /// out otherwise than in the steps before (or in the restored state). Nothing is counted then.
+    /// out otherwise than in the steps before (or in the restored state); [`Error::UnknownParam`](crate::Error::UnknownParam) for a setting of a
+    /// parameter that isn't there. Nothing is counted then.
     pub fn begin(&mut self, theta: &Arc<Layout>, grad: &Arc<Layout>) -> Result<&[Run]> {
         let known = |kept: &Option<Arc<Layout>>, new| kept.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, new));
         if !known(&self.theta, theta) || !known(&self.grad, grad) {
@@ -97,7 +131,9 @@ impl Matching {
             Some(mine) if !fresh && **mine != *state.layout => return Err(mine.mismatch(&state.layout)),
             _ => {}
         }
-        *self = Matching { theta: (!fresh).then(|| state.layout.clone()), counts: state.counts.clone(), steps: state.steps, ..Matching::default() };
+        let groups = std::mem::take(&mut self.groups);
+        let theta = (!fresh).then(|| state.layout.clone());
+        *self = Matching { theta, counts: state.counts.clone(), steps: state.steps, groups, ..Matching::default() };
         Ok(())
     }
 
@@ -112,17 +148,20 @@ impl Matching {
         if !grad.names().all(|name| theta.shape(name).is_some() && theta.shape(name) == grad.shape(name)) {
             return Err(theta.mismatch(grad));
         }
+        self.groups.check_names(theta)?;
         self.counts.resize(theta.names().count(), 0);
         self.runs.clear();
-        let places = grad.names().filter_map(|name| Some((position(name)?, theta.range(name)?, grad.range(name)?)));
-        for (k, to, from) in places {
+        let places = grad.names().filter_map(|name| Some((name, position(name)?, theta.range(name)?, grad.range(name)?)));
+        for (name, k, to, from) in places {
             let count = self.counts[k];
+            let (learning_rate_factor, weight_decay) = self.groups.of(name);
+            let alike = |run: &Run| run.count == count && run.learning_rate_factor == learning_rate_factor && run.weight_decay == weight_decay;
             match self.runs.last_mut() {
                 // Parameters that follow each other in both are one run: fifty scalars are one loop.
-                Some(last) if last.theta.end == to.start && last.grad.end == from.start && last.params.end == k && last.count == count => {
+                Some(last) if last.theta.end == to.start && last.grad.end == from.start && last.params.end == k && alike(last) => {
                     (last.theta.end, last.grad.end, last.params.end) = (to.end, from.end, k + 1);
                 }
-                _ => self.runs.push(Run { theta: to, grad: from, count, params: k..k + 1 }),
+                _ => self.runs.push(Run { theta: to, grad: from, count, learning_rate_factor, weight_decay, params: k..k + 1 }),
             }
         }
         (self.theta, self.grad) = (Some(theta.clone()), Some(grad.clone()));

@@ -1,6 +1,6 @@
 //! Gradient descent with momentum, dampening, Nesterov's look-ahead and weight decay, as `torch.optim.SGD` defines them.
 
-use super::matching::Matching;
+use super::matching::{Matching, Run};
 use super::state::State;
 use super::stepper::{Stepper, bad, not_negative};
 use crate::error::Result;
@@ -26,6 +26,8 @@ const BUFFER: &str = "momentum_buffer";
 /// Stochastic approximation is Robbins and Monro's (1951); momentum is Polyak's heavy ball (1964); the look-ahead is Nesterov's (1983) in the form of
 /// Sutskever, Martens, Dahl and Hinton, *On the importance of initialization and momentum in deep learning* (2013). Weight decay is the gradient
 /// of `wd/2 * |theta|^2`.
+///
+/// [`Sgd::learning_rate_factor`] and [`Sgd::weight_decay_of`] give single parameters their own `lr` and `wd`.
 ///
 /// Arithmetic is in the program's number type; settings are `f64` and rounded to it.
 /// A setting out of its range doesn't panic: [`Sgd::check`] and every step return [`Error::Setting`](crate::Error::Setting) naming it.
@@ -89,6 +91,37 @@ impl<T: Real> Sgd<T> {
         self
     }
 
+    /// Multiplies the learning rate by this for one parameter (finite, at least 0), as a parameter group in PyTorch has a learning rate of its own.
+    /// A name that no parameter has is an error of the first step.
+    ///
+    /// ```
+    /// use tapeless::fit::{Sgd, Stepper};
+    /// use tapeless::prelude::*;
+    /// # fn main() -> tapeless::Result<()> {
+    /// let g = Graph::new();
+    /// let program = (g.param("a") + g.param("b")).compile()?;
+    /// let data = program.bind::<&str, &[f64]>([])?;
+    /// let mut theta = program.zeros();
+    /// let (_, grad) = data.value_and_grad(&theta)?;
+    /// Sgd::new(0.5).learning_rate_factor("b", 0.25).step(&mut theta, &grad)?;
+    /// assert_eq!(theta.values(), [-0.5, -0.125]);
+    /// let error = Sgd::new(0.5).weight_decay_of("c", 0.1).step(&mut theta, &grad).unwrap_err();
+    /// assert_eq!(error.to_string(), "no parameter `c`; the program has `a`, `b`");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn learning_rate_factor(mut self, param: &str, factor: f64) -> Self {
+        self.matching.set_learning_rate_factor(param, factor);
+        self
+    }
+
+    /// The weight decay of one parameter (finite, at least 0), in place of [`Sgd::weight_decay`]: 0 for an intercept, say.
+    /// A name that no parameter has is an error of the first step.
+    pub fn weight_decay_of(mut self, param: &str, weight_decay: f64) -> Self {
+        self.matching.set_weight_decay(param, weight_decay);
+        self
+    }
+
     /// Whether all settings are in their ranges; every step looks too.
     ///
     /// # Errors
@@ -104,12 +137,13 @@ impl<T: Real> Sgd<T> {
             let message = format!("needs a momentum and no dampening, but they are {} and {}", self.momentum, self.dampening);
             return Err(bad("nesterov", message));
         }
-        Ok(())
+        self.matching.check::<T>()
     }
 
-    fn settings(&self) -> [(&'static str, f64); 4] {
+    fn settings(&self) -> Vec<(&str, f64)> {
         let nesterov = f64::from(u8::from(self.nesterov));
-        [("momentum", self.momentum), ("dampening", self.dampening), ("nesterov", nesterov), ("weight_decay", self.weight_decay)]
+        let own = [("momentum", self.momentum), ("dampening", self.dampening), ("nesterov", nesterov), ("weight_decay", self.weight_decay)];
+        own.into_iter().chain(self.matching.settings()).collect()
     }
 }
 
@@ -117,13 +151,15 @@ impl<T: Real> Stepper<T> for Sgd<T> {
     fn step(&mut self, theta: &mut Params<T>, grad: &Grad<T>) -> Result<()> {
         self.check()?;
         let runs = self.matching.begin(theta.layout(), grad.layout())?;
-        let (rate, decay) = (T::from_f64(self.learning_rate), T::from_f64(self.weight_decay));
-        let decays = self.weight_decay != 0.0;
-        let decayed = |x: T, g: T| if decays { g + decay * x } else { g };
+        let (learning_rate, weight_decay) = (self.learning_rate, self.weight_decay);
+        let rate = |run: &Run| T::from_f64(learning_rate * run.learning_rate_factor);
+        let decay = |run: &Run| Some(run.weight_decay.unwrap_or(weight_decay)).filter(|decay| *decay != 0.0).map(T::from_f64);
+        let decayed = |decay: Option<T>, x: T, g: T| decay.map_or(g, |decay| g + decay * x);
         if self.momentum == 0.0 {
             for run in runs {
+                let (rate, decay) = (rate(run), decay(run));
                 for (x, g) in theta.values_mut()[run.theta.clone()].iter_mut().zip(&grad.values()[run.grad.clone()]) {
-                    *x = *x - rate * decayed(*x, *g);
+                    *x = *x - rate * decayed(decay, *x, *g);
                 }
             }
             return Ok(());
@@ -132,12 +168,13 @@ impl<T: Real> Stepper<T> for Sgd<T> {
         let momentum = T::from_f64(self.momentum);
         let nesterov = self.nesterov;
         for run in runs {
+            let (rate, decay) = (rate(run), decay(run));
             let buffer = &mut self.buffer[run.theta.clone()];
             // The first step takes the gradient whole. `0 * 0 + 1 * g` is `g` but for the sign of a zero.
             let (keep, take) = if run.count == 1 { (0.0, 1.0) } else { (self.momentum, 1.0 - self.dampening) };
             let (keep, take) = (T::from_f64(keep), T::from_f64(take));
             for ((x, g), b) in theta.values_mut()[run.theta.clone()].iter_mut().zip(&grad.values()[run.grad.clone()]).zip(buffer) {
-                let g = decayed(*x, *g);
+                let g = decayed(decay, *x, *g);
                 *b = keep * *b + take * g;
                 let g = if nesterov { g + momentum * *b } else { *b };
                 *x = *x - rate * g;

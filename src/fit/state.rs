@@ -1,19 +1,17 @@
 //! A stepper's saved state, exact to the bit, and its text form.
 
 use super::stepper::bad;
+use super::text::{Vectors, bits, once, read_param, whole, words, write_param, write_setting, write_vector};
 use crate::error::{Error, Result};
 use crate::graph::Input;
 use crate::real::Real;
 use crate::runtime::params::Layout;
-use crate::shape::Shape;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 /// The first line of the text form.
 const HEADER: &str = "tapeless stepper state 1";
-/// Numbers on a line of the text form.
-const ROW: usize = 8;
 
 /// All that a stepper's next steps depend on beside the parameters: what [`Stepper::state`](super::Stepper::state) gives and
 /// [`Stepper::restore`](super::Stepper::restore) takes.
@@ -104,16 +102,7 @@ impl State {
         if self.number != T::NAME {
             return Err(self.refused(format!("its numbers are {}, this stepper's are {}", self.number, T::NAME)));
         }
-        for (name, value) in settings {
-            match self.settings.iter().find(|(n, _)| n == name) {
-                Some((_, saved)) if saved.to_bits() == value.to_bits() => {}
-                Some((_, saved)) => return Err(bad(name, format!("the state was saved with {saved}, this stepper has {value}"))),
-                None => return Err(bad(name, format!("the state doesn't hold it, this stepper has {value}"))),
-            }
-        }
-        if let Some((name, value)) = self.settings.iter().find(|(name, _)| settings.iter().all(|(n, _)| n != name)) {
-            return Err(bad(name, format!("the state was saved with {value}, this stepper doesn't know it")));
-        }
+        same_settings(&self.settings, settings, "state", "stepper")?;
         if self.vectors.len() != vectors.len() {
             return Err(self.refused(format!("it holds {} vectors, this stepper {}", self.vectors.len(), vectors.len())));
         }
@@ -133,6 +122,21 @@ impl State {
     }
 }
 
+/// Whether saved settings are what they are now.
+pub(super) fn same_settings<N: AsRef<str>>(saved: &[(String, f64)], settings: &[(N, f64)], what: &str, whose: &str) -> Result<()> {
+    for (name, value) in settings.iter().map(|(name, value)| (name.as_ref(), value)) {
+        match saved.iter().find(|(n, _)| n == name) {
+            Some((_, saved)) if saved.to_bits() == value.to_bits() => {}
+            Some((_, saved)) => return Err(bad(name, format!("the {what} was saved with {saved}, this {whose} has {value}"))),
+            None => return Err(bad(name, format!("the {what} doesn't hold it, this {whose} has {value}"))),
+        }
+    }
+    match saved.iter().find(|(name, _)| settings.iter().all(|(n, _)| n.as_ref() != name)) {
+        Some((name, value)) => Err(bad(name, format!("the {what} was saved with {value}, this {whose} doesn't know it"))),
+        None => Ok(()),
+    }
+}
+
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{HEADER}")?;
@@ -140,24 +144,14 @@ impl fmt::Display for State {
         writeln!(f, "number {:?}", self.number)?;
         writeln!(f, "learning_rate {:016x} # {}", self.learning_rate.to_bits(), self.learning_rate)?;
         for (name, value) in &self.settings {
-            writeln!(f, "setting {name:?} {:016x} # {value}", value.to_bits())?;
+            write_setting(f, name, *value)?;
         }
         writeln!(f, "steps {}", self.steps)?;
         for (name, count) in self.layout.names().zip(&self.counts) {
-            write!(f, "param {name:?} {count}")?;
-            for d in self.layout.shape(name).map_or(&[][..], Shape::dims) {
-                write!(f, " {d}")?;
-            }
-            writeln!(f)?;
+            write_param(f, &self.layout, name, &format!(" {count}"))?;
         }
         for (name, numbers) in &self.vectors {
-            writeln!(f, "vector {name:?} {}", numbers.len())?;
-            for row in numbers.chunks(ROW) {
-                for (k, x) in row.iter().enumerate() {
-                    write!(f, "{}{:016x}", if k == 0 { "" } else { " " }, x.to_bits())?;
-                }
-                writeln!(f)?;
-            }
+            write_vector(f, name, numbers)?;
         }
         writeln!(f, "end")
     }
@@ -183,9 +177,10 @@ impl FromStr for State {
             return Err(fail("a state has a stepper, a number type, a learning rate and steps"));
         }
         state.layout = Arc::new(Layout::new(&seen.params));
-        if let Some((name, numbers)) = state.vectors.iter().find(|(_, numbers)| numbers.len() != state.layout.len()) {
-            return Err(fail(&format!("vector {name:?} has {} numbers, but the parameters have {}", numbers.len(), state.layout.len())));
+        if let Some(message) = seen.vectors.misfit(&state.layout) {
+            return Err(fail(&message));
         }
+        state.vectors = seen.vectors.list;
         Ok(state)
     }
 }
@@ -199,8 +194,7 @@ struct Seen {
     steps: bool,
     end: bool,
     params: Vec<Input>,
-    /// Numbers still to come of the last vector.
-    missing: usize,
+    vectors: Vectors,
 }
 
 fn read(state: &mut State, seen: &mut Seen, k: usize, line: &str) -> Result<(), String> {
@@ -215,15 +209,7 @@ fn read(state: &mut State, seen: &mut Seen, k: usize, line: &str) -> Result<(), 
     if seen.end {
         return Err("nothing comes after `end`".into());
     }
-    if seen.missing > 0 {
-        let Some((_, numbers)) = state.vectors.last_mut() else { return Ok(()) };
-        if words.len() > seen.missing {
-            return Err(format!("{} numbers where {} were to come", words.len(), seen.missing));
-        }
-        for word in &words {
-            numbers.push(bits(word)?);
-        }
-        seen.missing -= words.len();
+    if seen.vectors.take(&words)? {
         return Ok(());
     }
     match *words.as_slice() {
@@ -245,23 +231,10 @@ fn read(state: &mut State, seen: &mut Seen, k: usize, line: &str) -> Result<(), 
             state.steps = whole(count)?;
         }
         ["param", name, count, ref dims @ ..] => {
-            let shape = Shape::new(&dims.iter().map(|d| whole(d)).collect::<Result<Vec<_>, _>>()?);
-            if !shape.is_sound() {
-                return Err(format!("no parameter can have shape {shape}"));
-            }
-            if seen.params.iter().any(|p| p.name == name) {
-                return Err(format!("parameter {name:?} comes twice"));
-            }
-            seen.params.push(Input { name: name.into(), shape, place: None });
+            read_param(&mut seen.params, name, dims)?;
             state.counts.push(whole(count)?);
         }
-        ["vector", name, count] => {
-            if state.vectors.iter().any(|(n, _)| n == name) {
-                return Err(format!("vector {name:?} comes twice"));
-            }
-            seen.missing = whole(count)?;
-            state.vectors.push((name.into(), Vec::new()));
-        }
+        ["vector", name, count] => seen.vectors.begin(name, count)?,
         ["end"] => seen.end = true,
         [first, ..] => return Err(format!("not a line of a state, or not all of it: `{first} ...`")),
         [] => {}
@@ -269,66 +242,10 @@ fn read(state: &mut State, seen: &mut Seen, k: usize, line: &str) -> Result<(), 
     Ok(())
 }
 
-fn once(seen: &mut bool, what: &str) -> Result<(), String> {
-    if std::mem::replace(seen, true) { Err(format!("`{what}` comes twice")) } else { Ok(()) }
-}
-
-fn whole<N: FromStr>(word: &str) -> Result<N, String> {
-    word.parse().map_err(|_| format!("`{word}` is not a whole number"))
-}
-
-fn bits(word: &str) -> Result<f64, String> {
-    let digits = word.len() == 16 && word.bytes().all(|b| b.is_ascii_hexdigit());
-    let number = digits.then(|| u64::from_str_radix(word, 16).ok()).flatten();
-    number.map(f64::from_bits).ok_or_else(|| format!("`{word}` is not a bit pattern of 16 hexadecimal digits"))
-}
-
-/// A line's words up to a `#`: bare ones, and quoted ones with Rust's escapes.
-fn words(line: &str) -> Result<Vec<String>, String> {
-    let mut out = Vec::new();
-    let mut rest = line.trim_start();
-    while !rest.is_empty() && !rest.starts_with('#') {
-        if let Some(inner) = rest.strip_prefix('"') {
-            let (word, after) = quoted(inner)?;
-            out.push(word);
-            rest = after.trim_start();
-        } else {
-            let len = rest.find(|c: char| c.is_whitespace() || c == '#' || c == '"').unwrap_or(rest.len());
-            out.push(rest[..len].to_string());
-            rest = rest[len..].trim_start();
-        }
-    }
-    Ok(out)
-}
-
-/// The text up to the closing quote, and what follows it.
-fn quoted(text: &str) -> Result<(String, &str), String> {
-    let mut out = String::new();
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' => return Ok((out, chars.as_str())),
-            '\\' => out.push(match chars.next() {
-                Some('n') => '\n',
-                Some('t') => '\t',
-                Some('r') => '\r',
-                Some('0') => '\0',
-                Some('u') => {
-                    let code: String = chars.by_ref().skip_while(|c| *c == '{').take_while(|c| *c != '}').collect();
-                    u32::from_str_radix(&code, 16).ok().and_then(char::from_u32).ok_or("a bad \\u escape")?
-                }
-                Some(c) => c,
-                None => break,
-            }),
-            c => out.push(c),
-        }
-    }
-    Err("a quote that doesn't close".into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shape::Shape;
 
     #[test]
     fn the_text_form_is_exact() -> Result<()> {

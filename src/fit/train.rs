@@ -1,68 +1,45 @@
-//! The training loop: evaluate, check, record, observe, update; stops when told, when the loss settles, or at the first number that isn't finite.
+//! A training: what it trains on, its settings, and what it has recorded.
 
+use super::batches::Batches;
+use super::checkpoint::{Checkpoint, Counts, Tally};
+use super::clip;
 use super::history::History;
+use super::progress::{EpochEnd, Progress};
+use super::schedule::Schedule;
 use super::stepper::{Stepper, bad};
-use crate::error::{Error, NonFinite, Result};
+use super::stopping::EarlyStopping;
+use crate::error::Result;
 use crate::real::Real;
-use crate::runtime::params::{Grad, Params};
+use crate::runtime::batch::Batch;
+use crate::runtime::params::Params;
 use crate::runtime::program::Bound;
 use std::ops::ControlFlow;
 
-/// What an observer sees in each step, before the step's update.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Progress<'p, T: Real = f64> {
-    /// The step, from 1.
-    pub step: u64,
-    /// The loss at `theta`.
-    pub loss: T,
-    /// The parameters.
-    pub theta: &'p Params<T>,
-    /// The gradient at `theta`.
-    pub grad: &'p Grad<T>,
-    /// The learning rate of this step's update.
-    pub learning_rate: f64,
-}
-
-impl<T: Real> Progress<'_, T> {
-    /// The Euclidean norm of the gradient.
-    pub fn grad_norm(&self) -> f64 {
-        self.grad.norm()
-    }
-}
-
-/// Why a run ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Stop {
-    /// All steps were taken.
-    Steps,
-    /// The loss settled: see [`Training::tolerance`].
-    Tolerance,
-    /// The observer broke off.
-    Observer,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Outcome<T: Real = f64> {
-    /// How many steps this run evaluated.
-    pub steps: u64,
-    /// The loss of the last of them, before its update. With [`Stop::Steps`] the parameters are one update further; otherwise they are where this
-    /// loss was evaluated.
-    pub loss: T,
-    /// Why it ended.
-    pub reason: Stop,
-}
-
 type Observer<'a, T> = Box<dyn FnMut(&Progress<'_, T>) -> ControlFlow<()> + 'a>;
+type EpochObserver<'a, T> = Box<dyn FnMut(&EpochEnd<'_, T>) -> ControlFlow<()> + 'a>;
+type Receiver<'a> = Box<dyn FnMut(&Checkpoint) -> ControlFlow<()> + 'a>;
 
-/// A training loop over bound data: full-batch steps of a [`Stepper`].
+/// How long a run is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Limit {
+    Steps(u64),
+    Epochs(u64),
+}
+
+/// Where the learning rate comes from.
+pub(super) enum Rates<'a> {
+    Stepper,
+    Function(Box<dyn FnMut(u64) -> f64 + 'a>),
+    Schedule(Schedule),
+}
+
+/// A training loop over bound data: steps of a [`Stepper`] over all samples at once or over batches of them.
 ///
-/// Step `t = 1, 2, ...` is: evaluate loss and gradient at `theta`; check that both are finite; record; show the observer; update `theta`. So the
-/// loss recorded for step `t` is the loss *before* its update, as loops written in PyTorch print it.
+/// Step `t = 1, 2, ...` is: choose the batch; evaluate loss and gradient over it at `theta`; check that both are finite; set the learning rate; show the
+/// observer; record; clip the gradient; update `theta`. So the loss recorded for step `t` is the loss *before* its update, as loops written in
+/// PyTorch print it. Then, where they are due: evaluate the validation loss, tell the schedule, show the epoch's observer, hand out a checkpoint.
 ///
-/// Beside what the history keeps, a step in the steady state allocates nothing.
+/// Beside what the history keeps, a step in the steady state allocates nothing; a checkpoint does.
 ///
 /// ```
 /// use tapeless::fit::{Sgd, Stop, Training};
@@ -104,50 +81,130 @@ type Observer<'a, T> = Box<dyn FnMut(&Progress<'_, T>) -> ControlFlow<()> + 'a>;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Batches
+///
+/// [`Training::batch_size`] and [`Training::shuffle`] go through the samples in mini-batches. The loss of a batch is the program's over the batch's samples
+/// alone: write it with `mean()`, so that its size doesn't depend on the batch and a penalty on the parameters keeps its weight.
+///
+/// ```
+/// use tapeless::fit::{Adam, EarlyStopping, Schedule, Training};
+/// use tapeless::prelude::*;
+/// # fn main() -> tapeless::Result<()> {
+/// let g = Graph::new();
+/// let (x, y, w, b) = (g.data("x"), g.data("y"), g.param("w"), g.param("b"));
+/// let program = ((w * x + b - y).square().mean() + 1e-6 * w.square()).compile()?;
+/// let x: Vec<f64> = (0..1200).map(|i| (i as f64 * 0.618).fract()).collect();
+/// let y: Vec<f64> = x.iter().enumerate().map(|(i, x)| 2.0 * x + 1.0 + 0.1 * (i as f64).sin()).collect();
+/// let data = program.bind([("x", &x[..1000]), ("y", &y[..1000])])?;
+/// let held_out = program.bind([("x", &x[1000..]), ("y", &y[1000..])])?;
+///
+/// let mut theta = program.zeros();
+/// let mut training = Training::new(&data, Adam::new(0.1))
+///     .batch_size(64)
+///     .shuffle(7)
+///     .epochs(40)
+///     .schedule(Schedule::cosine(0.1, 0.001, 40).by_epoch())
+///     .clip_norm(10.0)
+///     .early_stopping(EarlyStopping::new(&held_out).patience(10))
+///     .record_every(0);
+/// training.run(&mut theta)?;
+/// assert!((theta.scalar("w")? - 2.0).abs() < 0.05 && (theta.scalar("b")? - 1.0).abs() < 0.05);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Training<'a, 'd, T: Real, S> {
-    bound: &'a Bound<'d, T>,
-    stepper: S,
-    steps: u64,
-    tolerance: Option<f64>,
-    patience: u64,
-    record_every: u64,
-    record_params: bool,
-    observer: Option<Observer<'a, T>>,
-    schedule: Option<Box<dyn FnMut(u64) -> f64 + 'a>>,
-    history: History<T>,
-    failed_at: Option<Params<T>>,
+    pub(super) bound: &'a Bound<'d, T>,
+    pub(super) stepper: S,
+    pub(super) limit: Limit,
+    batch_size: Option<usize>,
+    pub(super) seed: Option<u64>,
+    pub(super) clip: Option<f64>,
+    pub(super) tolerance: Option<f64>,
+    pub(super) patience: u64,
+    pub(super) record_every: u64,
+    pub(super) record_params: bool,
+    pub(super) observer: Option<Observer<'a, T>>,
+    pub(super) epoch_observer: Option<EpochObserver<'a, T>>,
+    pub(super) checkpoint: Option<(u64, Receiver<'a>)>,
+    pub(super) rates: Rates<'a>,
+    pub(super) stopping: Option<EarlyStopping<'a, T>>,
+    pub(super) history: History<T>,
+    pub(super) validations: Vec<(u64, T)>,
+    pub(super) failed_at: Option<Params<T>>,
+    /// The order of the samples and the batch's buffers, made by the first run.
+    pub(super) batches: Option<(Batches, Batch<'a, 'd, T>)>,
     /// The last step taken; the next is one more.
-    done: u64,
+    pub(super) done: u64,
+    pub(super) counts: Counts,
+    pub(super) tally: Tally,
 }
 
 impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {
-    /// A loop of 1000 steps with this stepper (or a `&mut` to it) that records every step and doesn't stop early.
+    /// A loop of 1000 steps with this stepper (or a `&mut` to it), each over all samples, that records every step and doesn't stop early.
     pub fn new(bound: &'a Bound<'d, T>, stepper: S) -> Self {
         Training {
             bound,
             stepper,
-            steps: 1000,
+            limit: Limit::Steps(1000),
+            batch_size: None,
+            seed: None,
+            clip: None,
             tolerance: None,
             patience: 5,
             record_every: 1,
             record_params: false,
             observer: None,
-            schedule: None,
+            epoch_observer: None,
+            checkpoint: None,
+            rates: Rates::Stepper,
+            stopping: None,
             history: History::new(),
+            validations: Vec::new(),
             failed_at: None,
+            batches: None,
             done: 0,
+            counts: Counts::default(),
+            tally: Tally::default(),
         }
     }
 
     /// How many steps a run takes at most (at least 1; default 1000).
     pub fn steps(mut self, steps: u64) -> Self {
-        self.steps = steps;
+        self.limit = Limit::Steps(steps);
+        self
+    }
+
+    /// How many epochs a run takes at most (at least 1), in place of [`Training::steps`]. An epoch is one pass over the samples; without batches it is
+    /// one step. The rest of an epoch that an earlier run began counts as one.
+    pub fn epochs(mut self, epochs: u64) -> Self {
+        self.limit = Limit::Epochs(epochs);
+        self
+    }
+
+    /// Takes a batch of this many samples in each step (at least 1), the last of an epoch short where they don't divide. By default a step is over all samples.
+    pub fn batch_size(mut self, samples: usize) -> Self {
+        (self.batch_size, self.batches) = (Some(samples), None);
+        self
+    }
+
+    /// Shuffles the samples anew for each epoch; without [`Training::batch_size`] it does nothing. The order is that of [`Batches::shuffle`]: the same seed
+    /// gives the same order everywhere.
+    pub fn shuffle(mut self, seed: u64) -> Self {
+        (self.seed, self.batches) = (Some(seed), None);
+        self
+    }
+
+    /// Clips the gradient of each step to this norm, by the rule of [`clip_norm`](super::clip_norm) (at least 0; by default it isn't clipped). Observer and
+    /// history have the norm before.
+    pub fn clip_norm(mut self, max: f64) -> Self {
+        self.clip = Some(max);
         self
     }
 
     /// Stops when the loss settles: at step `t`, if `|loss[t] - loss[t-1]| <= tolerance * max(|loss[t]|, |loss[t-1]|)` held there and in the steps
     /// just before it, [`Training::patience`] steps in a row, all of one run. The last of these steps has no update (finite, at least 0;
-    /// by default a run doesn't stop so). A loss that goes to 0 by a constant factor never settles in this sense.
+    /// by default a run doesn't stop so). A loss that goes to 0 by a constant factor never settles in this sense, nor do the losses of batches.
     pub fn tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = Some(tolerance);
         self
@@ -178,9 +235,35 @@ impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {
         self
     }
 
+    /// Shows the end of each epoch to this closure, after its last update. `ControlFlow::Break(())` ends the run there.
+    pub fn observe_epochs(mut self, observer: impl FnMut(&EpochEnd<'_, T>) -> ControlFlow<()> + 'a) -> Self {
+        self.epoch_observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Hands the training's state to this closure after each `steps` steps (at least 1), to be written down, unless the run ends there.
+    /// `ControlFlow::Break(())` pauses the run: it goes on when [`Training::run`] is called again, or [`Training::resume`]d, as if it had never stopped.
+    pub fn checkpoint_every(mut self, steps: u64, receiver: impl FnMut(&Checkpoint) -> ControlFlow<()> + 'a) -> Self {
+        self.checkpoint = Some((steps, Box::new(receiver)));
+        self
+    }
+
     /// Sets the learning rate of each step: a function of the step, from 1 (by default it stays what the stepper has).
-    pub fn learning_rate(mut self, schedule: impl FnMut(u64) -> f64 + 'a) -> Self {
-        self.schedule = Some(Box::new(schedule));
+    pub fn learning_rate(mut self, rate: impl FnMut(u64) -> f64 + 'a) -> Self {
+        self.rates = Rates::Function(Box::new(rate));
+        self
+    }
+
+    /// Sets the learning rate of each step by a schedule, in place of what the stepper has. One that follows the loss is told each validation loss or, in
+    /// a training without [`Training::early_stopping`], the mean loss of each epoch.
+    pub fn schedule(mut self, schedule: impl Into<Schedule>) -> Self {
+        self.rates = Rates::Schedule(schedule.into());
+        self
+    }
+
+    /// Watches a validation loss and keeps the best parameters: `theta` is left at them when a run ends.
+    pub fn early_stopping(mut self, stopping: EarlyStopping<'a, T>) -> Self {
+        self.stopping = Some(stopping);
         self
     }
 
@@ -190,67 +273,23 @@ impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {
         self
     }
 
-    /// Trains from `theta`, in place. A further run goes on from there, with its steps numbered on and recorded in the same history.
-    ///
-    /// # Errors
-    /// [`Error::NonFinite`] at the first step whose loss or gradient isn't finite, with a report of the operation that made it (see
-    /// [`Bound::find_non_finite`]), or whose update made a finite parameter infinite or NaN. `theta` is then the last point at which loss and gradient were
-    /// finite (the first point, if they never were), the offending one is in [`Training::failed_at`], and the history is kept; the stepper has taken the
-    /// step that led to the offending point.
-    ///
-    /// [`Error::Setting`] for settings out of their range, the stepper's included; [`Error::Layout`] for parameters of another program.
-    pub fn run(&mut self, theta: &mut Params<T>) -> Result<Outcome<T>> {
-        self.check()?;
-        self.failed_at = None;
-        if self.record_params {
-            self.history.with_params(theta.layout());
-        }
-        let mut grad = self.bound.program().grad_zeros();
-        let mut good = theta.clone();
-        let mut settling = Settling { previous: None, calm: 0 };
-        let mut taken = 0;
-        loop {
-            let step = self.done.saturating_add(1);
-            let loss = self.bound.value_and_grad_into(theta, &mut grad)?;
-            if !loss.is_finite() || !grad.is_finite() {
-                let report = self.report(theta, loss, &grad)?;
-                return Err(self.fail(report, step, theta, &good));
-            }
-            taken += 1;
-            good.values_mut().copy_from_slice(theta.values());
-            if let Some(schedule) = &mut self.schedule {
-                self.stepper.set_learning_rate(schedule(step));
-            }
-            let progress = Progress { step, loss, theta, grad: &grad, learning_rate: self.stepper.learning_rate() };
-            let observed = self.observer.as_mut().is_some_and(|observe| observe(&progress).is_break());
-            let settled = self.tolerance.is_some_and(|tolerance| settling.next(loss.to_f64(), tolerance) >= self.patience);
-            let stop = match (observed, settled) {
-                (true, _) => Some(Stop::Observer),
-                (false, true) => Some(Stop::Tolerance),
-                (false, false) => (taken == self.steps).then_some(Stop::Steps),
-            };
-            if self.record_every > 0 && (step == 1 || step.is_multiple_of(self.record_every) || stop.is_some()) {
-                self.history.push(step, loss, grad.norm(), theta.values());
-            }
-            if matches!(stop, None | Some(Stop::Steps)) {
-                self.stepper.step(theta, &grad)?;
-                if let Some(report) = overshot(&good, theta, &grad) {
-                    return Err(self.fail(report, step, theta, &good));
-                }
-            }
-            self.done = step;
-            if let Some(reason) = stop {
-                return Ok(Outcome { steps: taken, loss, reason });
-            }
-        }
-    }
-
     /// What was recorded, in all runs.
     pub fn history(&self) -> &History<T> {
         &self.history
     }
 
-    /// The point whose loss or gradient was not finite, if the last run ended so.
+    /// Every validation loss in all runs, oldest first, with the step after which it was evaluated.
+    pub fn validations(&self) -> &[(u64, T)] {
+        &self.validations
+    }
+
+    /// The lowest validation loss in all runs, the step after which it was evaluated, and the parameters there.
+    pub fn best(&self) -> Option<(T, u64, &Params<T>)> {
+        let (value, step, params) = self.stopping.as_ref()?.best.as_ref()?;
+        Some((*value, *step, params))
+    }
+
+    /// The point whose loss, gradient or validation loss was not finite, if the last run ended so.
     pub fn failed_at(&self) -> Option<&Params<T>> {
         self.failed_at.as_ref()
     }
@@ -265,85 +304,51 @@ impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {
         &mut self.stepper
     }
 
-    fn check(&self) -> Result<()> {
-        if self.steps == 0 {
-            return Err(bad("steps", "must be at least 1".into()));
+    /// Whether all settings are in their ranges, but for the stepper's, which it checks itself.
+    pub(super) fn check(&self) -> Result<()> {
+        let whole = [
+            ("steps", matches!(self.limit, Limit::Steps(0))),
+            ("epochs", matches!(self.limit, Limit::Epochs(0))),
+            ("patience", self.patience == 0),
+            ("checkpoint_every", matches!(self.checkpoint, Some((0, _)))),
+        ];
+        if let Some((name, _)) = whole.iter().find(|(_, zero)| *zero) {
+            return Err(bad(name, "must be at least 1".into()));
         }
-        if self.patience == 0 {
-            return Err(bad("patience", "must be at least 1".into()));
+        if let Some(t) = self.tolerance.filter(|t| !(*t >= 0.0 && t.is_finite())) {
+            return Err(bad("tolerance", format!("must be finite and at least 0, but is {t}")));
         }
-        match self.tolerance {
-            Some(t) if !(t >= 0.0 && t.is_finite()) => Err(bad("tolerance", format!("must be finite and at least 0, but is {t}"))),
-            _ => Ok(()),
+        self.clip.map_or(Ok(()), clip::check)?;
+        self.stopping.as_ref().map_or(Ok(()), EarlyStopping::check)?;
+        if let Rates::Schedule(schedule) = &self.rates { schedule.check() } else { Ok(()) }
+    }
+
+    /// Makes the order of the samples and the batch's buffers, if they aren't made yet.
+    pub(super) fn prepare(&mut self) -> Result<()> {
+        if let (Some(size), None) = (self.batch_size, &self.batches) {
+            let batches = Batches::new(self.bound.samples(), size)?;
+            let batches = if let Some(seed) = self.seed { batches.shuffle(seed) } else { batches };
+            self.batches = Some((batches, self.bound.batch()));
         }
+        Ok(())
     }
 
-    /// Which operation made a loss or gradient that isn't finite.
-    fn report(&self, theta: &Params<T>, loss: T, grad: &Grad<T>) -> Result<NonFinite> {
-        if let Some(report) = self.bound.find_non_finite(theta)? {
-            return Ok(report);
+    /// How many steps an epoch has.
+    pub(super) fn per_epoch(&self) -> u64 {
+        self.batches.as_ref().map_or(1, |(batches, _)| batches.per_epoch())
+    }
+
+    /// Every setting that the bits of the next steps depend on, by name; the stepper has its own.
+    pub(super) fn settings(&self) -> Vec<(String, f64)> {
+        let own = [("batch_size", self.batch_size.map(|size| size as f64)), ("clip_norm", self.clip), ("tolerance", self.tolerance)];
+        let mut all: Vec<(String, f64)> = own.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect();
+        if self.tolerance.is_some() {
+            all.push(("patience".into(), self.patience as f64));
         }
-        // The kernels' arithmetic may leave the range where that of the search, operation by operation in another order, doesn't.
-        let plain = |node: String, inputs, value: T| NonFinite { node, place: None, sample: None, step: None, inputs, value: value.to_f64() };
-        let position = grad.values().iter().position(|g| !g.is_finite());
-        Ok(match position.filter(|_| loss.is_finite()) {
-            Some(k) => plain(format!("gradient by {}", entry(grad, k)), vec![("loss".into(), loss.to_f64())], grad.values()[k]),
-            None => plain("loss".into(), Vec::new(), loss),
-        })
-    }
-
-    /// Keeps the offending point, goes back to the last good one, and gives the error.
-    fn fail(&mut self, mut report: NonFinite, step: u64, theta: &mut Params<T>, good: &Params<T>) -> Error {
-        report.step = Some(step);
-        self.failed_at = Some(theta.clone());
-        theta.values_mut().copy_from_slice(good.values());
-        Error::NonFinite(Box::new(report))
-    }
-}
-
-/// How long the loss has been within the tolerance.
-struct Settling {
-    previous: Option<f64>,
-    calm: u64,
-}
-
-impl Settling {
-    /// In how many steps up to this one, in a row, the loss changed by no more than the tolerance.
-    fn next(&mut self, loss: f64, tolerance: f64) -> u64 {
-        let within = |before: f64| (loss - before).abs() <= tolerance * loss.abs().max(before.abs());
-        self.calm = if self.previous.is_some_and(within) { self.calm + 1 } else { 0 };
-        self.previous = Some(loss);
-        self.calm
-    }
-}
-
-/// The first parameter that was finite before the update and isn't after.
-fn overshot<T: Real>(before: &Params<T>, after: &Params<T>, grad: &Grad<T>) -> Option<NonFinite> {
-    let k = before.values().iter().zip(after.values()).position(|(b, a)| b.is_finite() && !a.is_finite())?;
-    let (name, e) = after.layout().at(k)?;
-    let g = grad.layout().range(name).map(|range| grad.values()[range.start + e].to_f64());
-    let inputs = std::iter::once(("before".to_string(), before.values()[k].to_f64())).chain(g.map(|g| ("gradient".to_string(), g))).collect();
-    let node = format!("update of {}", entry(after, k));
-    Some(NonFinite { node, place: None, sample: None, step: None, inputs, value: after.values()[k].to_f64() })
-}
-
-/// The name of the number at a position, as messages print it.
-fn entry<T: Real>(params: &Params<T>, position: usize) -> String {
-    match params.layout().at(position) {
-        Some((name, e)) if params.get(name).is_ok_and(|numbers| numbers.len() > 1) => format!("param `{name}` entry {e}"),
-        Some((name, _)) => format!("param `{name}`"),
-        None => format!("number {position}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settling_counts_steps_in_a_row() {
-        let mut s = Settling { previous: None, calm: 0 };
-        let counts = [1.0, 1.0, 1.1, 1.101, 1.101, 1.0, 0.0, 0.0].map(|loss| s.next(loss, 0.01));
-        assert_eq!(counts, [0, 1, 0, 1, 2, 0, 0, 1]);
+        if let Rates::Schedule(schedule) = &self.rates {
+            all.extend(schedule.settings());
+        }
+        all.extend(self.stopping.iter().flat_map(EarlyStopping::settings));
+        all
     }
 }

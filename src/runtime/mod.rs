@@ -1,5 +1,6 @@
 //! Running a compiled plan: parameters, bound columns, chunks in parallel, and a reduction whose order depends on nothing but the samples.
 
+pub mod batch;
 pub mod columns;
 pub mod params;
 pub mod pass;

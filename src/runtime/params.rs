@@ -228,7 +228,18 @@ impl<T: Real> Params<T> {
 
     /// The Euclidean norm of all numbers.
     pub fn norm(&self) -> f64 {
-        self.values.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>().sqrt()
+        let squares = |scale: f64| self.values.iter().map(|x| (x.to_f64() * scale).powi(2)).sum::<f64>();
+        let plain = squares(1.0);
+        if plain > 1e-280 && plain < f64::INFINITY {
+            return plain.sqrt();
+        }
+        // The squares left the range of numbers; those of the shares of the largest don't.
+        let largest = self.values.iter().map(|x| x.to_f64().abs()).fold(0.0, f64::max);
+        if largest > 0.0 && largest < f64::INFINITY {
+            let down = if largest > 1.0 { 2f64.powi(-600) } else { 2f64.powi(600) };
+            return squares(down).sqrt() / down;
+        }
+        plain.sqrt()
     }
 
     /// Whether no number is NaN or infinite.

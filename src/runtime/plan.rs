@@ -14,9 +14,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 /// A stage ready to run.
-struct CompiledStage<T> {
-    uniforms: UniformProgram,
-    pass: Option<CompiledPass<T>>,
+pub(super) struct CompiledStage<T> {
+    pub(super) uniforms: UniformProgram,
+    pub(super) pass: Option<CompiledPass<T>>,
 }
 
 /// One result of a plan.
@@ -34,13 +34,13 @@ pub struct Plan<T> {
     pub dag: Dag,
     /// Who is computed when.
     pub schedule: Schedule,
-    bind: Vec<CompiledStage<T>>,
-    call: Vec<CompiledStage<T>>,
+    pub(super) bind: Vec<CompiledStage<T>>,
+    pub(super) call: Vec<CompiledStage<T>>,
     /// Initial slots: constants filled in.
-    image: Vec<f64>,
-    count: Option<usize>,
+    pub(super) image: Vec<f64>,
+    pub(super) count: Option<usize>,
     /// The first slots are the parameters, in order.
-    params: usize,
+    pub(super) params: usize,
     /// The results, in the order of the graph's outputs.
     pub outputs: Vec<Slot>,
     output_columns: usize,
@@ -173,8 +173,8 @@ pub struct BoundPlan<'d, T> {
 }
 
 /// One evaluation's working memory.
-struct Workspace<T> {
-    slots: Vec<f64>,
+pub(super) struct Workspace<T> {
+    pub(super) slots: Vec<f64>,
     uniforms: Vec<T>,
     partials: Vec<f64>,
     totals: Vec<f64>,
@@ -227,13 +227,13 @@ impl<'d, T: Real> BoundPlan<'d, T> {
 }
 
 impl<T: Real> Workspace<T> {
-    fn new(slots: Vec<f64>, stages: &[CompiledStage<T>], samples: usize) -> Self {
+    pub(super) fn new(slots: Vec<f64>, stages: &[CompiledStage<T>], samples: usize) -> Self {
         let workers = stages.iter().map(|s| s.pass.as_ref().map(|p| p.new_worker(samples))).collect();
         Workspace { slots, uniforms: Vec::new(), partials: Vec::new(), totals: Vec::new(), workers }
     }
 
     /// Runs the pass of stage `k` and puts its results into the slots.
-    fn run_pass(&mut self, k: usize, pass: &CompiledPass<T>, columns: &[&[T]], len: usize, workers: &Workers<T>, outputs: &mut [Vec<T>]) {
+    pub(super) fn run_pass(&mut self, k: usize, pass: &CompiledPass<T>, columns: &[&[T]], len: usize, workers: &Workers<T>, outputs: &mut [Vec<T>]) {
         let Workspace { slots, uniforms, partials, totals, workers: own } = self;
         let Some(own) = &mut own[k] else { unreachable!("a stage with a pass has a worker") };
         uniforms.clear();

@@ -1,5 +1,6 @@
 //! What users hold: a compiled objective or function, and the same with data bound.
 
+use super::batch::Batch;
 use super::columns::{Columns, Table};
 use super::params::{Grad, Layout, Numbers, Params};
 use super::plan::{BoundPlan, Plan, Slot};
@@ -41,13 +42,29 @@ pub struct Compiled<T> {
 impl<T: Real> Compiled<T> {
     fn table<'d, N: AsRef<str>, C: Into<Columns<'d, T>>>(&self, columns: impl IntoIterator<Item = (N, C)>) -> Result<Table<'d, T>> {
         let table = Table::check(self.primal.data(), &self.needed, columns)?;
+        self.check_samples(table.samples)?;
+        Ok(table)
+    }
+
+    /// Whether the formula has a value over this many samples.
+    pub(super) fn check_samples(&self, samples: usize) -> Result<()> {
         match &self.needs_samples {
-            Some((op, place)) if table.samples == 0 => Err(Error::NoSamples { op: op.clone(), place: *place }),
-            _ => Ok(table),
+            Some((op, place)) if samples == 0 => Err(Error::NoSamples { op: op.clone(), place: *place }),
+            _ => Ok(()),
         }
     }
 
-    fn check_theta(&self, theta: &Params<T>) -> Result<()> {
+    /// The plan that gives the gradient too.
+    pub(super) fn gradient(&self) -> Result<&Plan<T>> {
+        let missing = || Error::Setting { name: "gradient".into(), message: "the program was compiled for its value alone".into() };
+        self.gradient.as_ref().ok_or_else(missing)
+    }
+
+    pub(super) fn check_grad(&self, grad: &Grad<T>) -> Result<()> {
+        if grad.fits(&self.grad_layout) { Ok(()) } else { Err(self.grad_layout.mismatch(grad.layout())) }
+    }
+
+    pub(super) fn check_theta(&self, theta: &Params<T>) -> Result<()> {
         if theta.fits(&self.layout) { Ok(()) } else { Err(self.layout.mismatch(theta.layout())) }
     }
 }
@@ -95,7 +112,7 @@ impl<T: Real> Program<T> {
     /// no samples, where the formula has a mean, minimum or maximum over them.
     pub fn bind<'d, N: AsRef<str>, C: Into<Columns<'d, T>>>(&self, columns: impl IntoIterator<Item = (N, C)>) -> Result<Bound<'d, T>> {
         let table = self.compiled.table(columns)?;
-        Ok(Bound { compiled: self.compiled.clone(), table, value: OnceLock::new(), gradient: OnceLock::new() })
+        Ok(Bound::over(&self.compiled, table))
     }
 
     /// How many passes over the samples value and gradient take together.
@@ -193,6 +210,10 @@ impl<T: Real> fmt::Debug for Bound<'_, T> {
 }
 
 impl<'d, T: Real> Bound<'d, T> {
+    pub(super) fn over(compiled: &Arc<Compiled<T>>, table: Table<'d, T>) -> Self {
+        Bound { compiled: compiled.clone(), table, value: OnceLock::new(), gradient: OnceLock::new() }
+    }
+
     /// The number of samples.
     pub fn samples(&self) -> usize {
         self.table.samples
@@ -231,23 +252,15 @@ impl<'d, T: Real> Bound<'d, T> {
     /// [`Error::Layout`] for a point or a gradient of another program; [`Error::Setting`] if the program was compiled without a gradient.
     pub fn value_and_grad_into(&self, theta: &Params<T>, grad: &mut Grad<T>) -> Result<T> {
         self.compiled.check_theta(theta)?;
-        if !grad.fits(&self.compiled.grad_layout) {
-            return Err(self.compiled.grad_layout.mismatch(grad.layout()));
-        }
-        let Some(plan) = &self.compiled.gradient else {
-            return Err(Error::Setting { name: "gradient".into(), message: "the program was compiled for its value alone".into() });
-        };
+        self.compiled.check_grad(grad)?;
+        let plan = self.compiled.gradient()?;
         let bound = bound_plan(&self.gradient, plan, &self.table);
-        Ok(bound.evaluate(plan, theta.values(), &mut [], |slots| {
-            let mut at = grad.values_mut().iter_mut();
-            for output in &plan.outputs[1..] {
-                let Slot::Uniform(range) = output else { unreachable!("a gradient by parameters has no samples") };
-                for (from, to) in slots[range.clone()].iter().zip(at.by_ref()) {
-                    *to = T::from_f64(*from);
-                }
-            }
-            scalar(plan, slots)
-        }))
+        Ok(bound.evaluate(plan, theta.values(), &mut [], |slots| value_and_grad(plan, slots, grad)))
+    }
+
+    /// Some of the samples, to be chosen and chosen again: see [`Batch`].
+    pub fn batch(&self) -> Batch<'_, 'd, T> {
+        Batch::new(self)
     }
 
     /// Looks for the node that made the value or the gradient at this point not finite: in the formula, then in the gradient.
@@ -296,11 +309,23 @@ fn bound_plan<'c, 'd, T: Real>(cell: &'c OnceLock<BoundPlan<'d, T>>, plan: &Plan
 }
 
 /// The first output, as a number.
-fn scalar<T: Real>(plan: &Plan<T>, slots: &[f64]) -> T {
+pub(super) fn scalar<T: Real>(plan: &Plan<T>, slots: &[f64]) -> T {
     match &plan.outputs[0] {
         Slot::Uniform(range) => T::from_f64(slots[range.start]),
         Slot::Columns(_) => unreachable!("an objective is one number"),
     }
+}
+
+/// The first output as a number, the others as the gradient.
+pub(super) fn value_and_grad<T: Real>(plan: &Plan<T>, slots: &[f64], grad: &mut Grad<T>) -> T {
+    let mut at = grad.values_mut().iter_mut();
+    for output in &plan.outputs[1..] {
+        let Slot::Uniform(range) = output else { unreachable!("a gradient by parameters has no samples") };
+        for (from, to) in slots[range.clone()].iter().zip(at.by_ref()) {
+            *to = T::from_f64(*from);
+        }
+    }
+    scalar(plan, slots)
 }
 
 /// Each parameter's numbers in `f64`.

@@ -1,0 +1,217 @@
+//! A batch: some of a binding's samples, copied into buffers that are used again, and evaluated without binding anew.
+
+use super::columns::Table;
+use super::params::{Grad, Params};
+use super::pass::Workers;
+use super::plan::{CompiledStage, Plan, Workspace};
+use super::program::{Bound, scalar, value_and_grad};
+use crate::error::{Error, NonFinite, Result};
+use crate::real::Real;
+use rayon::prelude::*;
+use std::fmt;
+
+/// Numbers to copy above which the columns of a batch are copied in parallel: some 50 us of work.
+const PARALLEL_COPY: usize = 1 << 15;
+
+/// Some of a binding's samples, in any order: what mini-batches, cross-validation and the bootstrap evaluate.
+///
+/// [`Batch::select`] copies the rows' samples into buffers that are kept; value and gradient then have the bits that a fresh binding of
+/// the same rows would give. Once a batch has been as large as it gets, choosing rows and evaluating allocate nothing.
+///
+/// Everything over samples is over the chosen ones: `mean()` divides by their number, and what depends on data alone is computed again for each choice.
+///
+/// ```
+/// use tapeless::prelude::*;
+/// # fn main() -> tapeless::Result<()> {
+/// let g = Graph::new();
+/// let (x, w) = (g.data("x"), g.param("w"));
+/// let program = (w - x).square().mean().compile()?;
+/// let data = program.bind([("x", &[1.0, 2.0, 6.0, 9.0])])?;
+/// let theta = program.params([("w", 1.0)])?;
+/// let mut batch = data.batch();
+/// batch.select(&[3, 0])?;
+/// assert_eq!(batch.value(&theta)?, 32.0);                // of (9, 1)
+/// batch.select(&[1, 1, 1])?;
+/// assert_eq!(batch.value(&theta)?, 1.0);                 // of (2, 2, 2)
+/// # Ok(())
+/// # }
+/// ```
+pub struct Batch<'b, 'd, T: Real = f64> {
+    bound: &'b Bound<'d, T>,
+    rows: Vec<usize>,
+    columns: Vec<Column<'d, T>>,
+    value: Option<Runner<T>>,
+    gradient: Option<Runner<T>>,
+}
+
+/// A column and the chosen rows of it.
+struct Column<'d, T> {
+    input: usize,
+    from: &'d [T],
+    chosen: Vec<T>,
+}
+
+impl<T: Real> fmt::Debug for Batch<'_, '_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Batch<{}> of {} of {} samples", T::NAME, self.rows.len(), self.bound.samples())
+    }
+}
+
+impl<'b, 'd, T: Real> Batch<'b, 'd, T> {
+    pub(super) fn new(bound: &'b Bound<'d, T>) -> Self {
+        let inputs = bound.table.inputs.iter().enumerate().filter(|(k, _)| bound.compiled.needed[*k]);
+        let columns = inputs.flat_map(|(input, slices)| slices.iter().map(move |from| Column { input, from, chosen: Vec::new() })).collect();
+        Batch { bound, rows: Vec::new(), columns, value: None, gradient: None }
+    }
+
+    /// Chooses the samples: their rows in the binding, in any order, any of them more than once. At first none is chosen.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a row that isn't there; [`Error::NoSamples`] for no rows, where the formula has a mean, minimum or maximum over them.
+    /// The rows chosen before are then kept.
+    pub fn select(&mut self, rows: &[usize]) -> Result<()> {
+        let samples = self.bound.samples();
+        if let Some(row) = rows.iter().find(|row| **row >= samples) {
+            return Err(Error::Setting { name: "rows".into(), message: format!("row {row} of {samples} samples, which are counted from 0") });
+        }
+        self.bound.compiled.check_samples(rows.len())?;
+        self.rows.clear();
+        self.rows.extend_from_slice(rows);
+        let copy = |column: &mut Column<'d, T>| {
+            column.chosen.clear();
+            column.chosen.extend(rows.iter().map(|row| column.from[*row]));
+        };
+        if rows.len().saturating_mul(self.columns.len()) >= PARALLEL_COPY && rayon::current_num_threads() > 1 {
+            self.columns.par_iter_mut().for_each(copy);
+        } else {
+            self.columns.iter_mut().for_each(copy);
+        }
+        Ok(())
+    }
+
+    /// The chosen rows.
+    pub fn rows(&self) -> &[usize] {
+        &self.rows
+    }
+
+    /// The value over the chosen samples, without computing anything of the gradient.
+    ///
+    /// # Errors
+    /// [`Error::Layout`] for a point of another program; [`Error::NoSamples`] before any were chosen, where the formula needs some.
+    pub fn value(&mut self, theta: &Params<T>) -> Result<T> {
+        let compiled = &self.bound.compiled;
+        compiled.check_theta(theta)?;
+        compiled.check_samples(self.rows.len())?;
+        let plan = &compiled.value;
+        let runner = Runner::for_batch(&mut self.value, plan, &self.columns, self.bound, self.rows.len());
+        Ok(scalar(plan, runner.run(plan, &self.columns, self.rows.len(), theta.values())))
+    }
+
+    /// Value and gradient over the chosen samples, into a gradient made before.
+    ///
+    /// # Errors
+    /// As [`Bound::value_and_grad_into`]; [`Error::NoSamples`] as [`Batch::value`].
+    pub fn value_and_grad_into(&mut self, theta: &Params<T>, grad: &mut Grad<T>) -> Result<T> {
+        let compiled = &self.bound.compiled;
+        compiled.check_theta(theta)?;
+        compiled.check_grad(grad)?;
+        let plan = compiled.gradient()?;
+        compiled.check_samples(self.rows.len())?;
+        let runner = Runner::for_batch(&mut self.gradient, plan, &self.columns, self.bound, self.rows.len());
+        Ok(value_and_grad(plan, runner.run(plan, &self.columns, self.rows.len(), theta.values()), grad))
+    }
+
+    /// As [`Bound::find_non_finite`], over the chosen samples; the sample of the report is its row in the binding.
+    ///
+    /// # Errors
+    /// [`Error::Layout`] for a point of another program.
+    pub fn find_non_finite(&self, theta: &Params<T>) -> Result<Option<NonFinite>> {
+        let mut inputs: Vec<Vec<&[T]>> = vec![Vec::new(); self.bound.table.inputs.len()];
+        for column in &self.columns {
+            inputs[column.input].push(&column.chosen);
+        }
+        let copy = Bound::over(&self.bound.compiled, Table { inputs, samples: self.rows.len() });
+        let mut report = copy.find_non_finite(theta)?;
+        if let Some(report) = &mut report {
+            report.sample = report.sample.and_then(|k| self.rows.get(k).copied());
+        }
+        Ok(report)
+    }
+}
+
+/// A stage's pass over a batch: its columns' places in the batch, and threads' working memory.
+type BatchPass<T> = (Vec<usize>, Workers<T>);
+
+/// The working memory to run a plan, its binding's part included, over columns that change from run to run.
+struct Runner<T: Real> {
+    capacity: usize,
+    /// One set of slots goes through both moments: it lies in the workspace of the one that runs.
+    bind: Moment<T>,
+    call: Moment<T>,
+    /// Empty between passes: room for a pass's columns.
+    room: Vec<&'static [T]>,
+}
+
+/// The stages of one moment.
+struct Moment<T> {
+    workspace: Workspace<T>,
+    passes: Vec<Option<BatchPass<T>>>,
+}
+
+impl<T: Real> Runner<T> {
+    /// The one kept, if it is large enough, else a new one.
+    fn for_batch<'r>(kept: &'r mut Option<Self>, plan: &Plan<T>, columns: &[Column<'_, T>], bound: &Bound<'_, T>, samples: usize) -> &'r mut Self {
+        let fits = kept.as_ref().is_some_and(|runner| runner.capacity >= samples);
+        if !fits {
+            *kept = None;
+        }
+        kept.get_or_insert_with(|| {
+            let mut first = vec![0; bound.table.inputs.len()];
+            for (k, column) in columns.iter().enumerate().rev() {
+                first[column.input] = k;
+            }
+            let moment = |stages: &[CompiledStage<T>]| {
+                let place = |(input, entry): &(u32, u32)| first[*input as usize] + *entry as usize;
+                let pass = |stage: &CompiledStage<T>| Some((stage.pass.as_ref()?.kernels.columns.iter().map(place).collect(), Workers::new(samples)));
+                Moment { workspace: Workspace::new(plan.image.clone(), stages, samples), passes: stages.iter().map(pass).collect() }
+            };
+            Runner { capacity: samples, bind: moment(&plan.bind), call: moment(&plan.call), room: Vec::new() }
+        })
+    }
+
+    /// Runs both moments; gives back the slots.
+    fn run(&mut self, plan: &Plan<T>, columns: &[Column<'_, T>], samples: usize, theta: &[T]) -> &[f64] {
+        let slots = &mut self.bind.workspace.slots;
+        if let Some(slot) = plan.count {
+            slots[slot] = samples as f64;
+        }
+        for (slot, x) in slots[..plan.params].iter_mut().zip(theta) {
+            *slot = x.to_f64();
+        }
+        self.bind.run(&plan.bind, columns, samples, &mut self.room);
+        std::mem::swap(&mut self.bind.workspace.slots, &mut self.call.workspace.slots);
+        self.call.run(&plan.call, columns, samples, &mut self.room);
+        std::mem::swap(&mut self.bind.workspace.slots, &mut self.call.workspace.slots);
+        &self.bind.workspace.slots
+    }
+}
+
+impl<T: Real> Moment<T> {
+    fn run(&mut self, stages: &[CompiledStage<T>], columns: &[Column<'_, T>], samples: usize, room: &mut Vec<&'static [T]>) {
+        for (k, (stage, pass)) in stages.iter().zip(&self.passes).enumerate() {
+            stage.uniforms.run(&mut self.workspace.slots);
+            if let (Some(compiled), Some((places, workers))) = (&stage.pass, pass) {
+                let mut slices: Vec<&[T]> = emptied(std::mem::take(room));
+                slices.extend(places.iter().map(|place| columns[*place].chosen.as_slice()));
+                self.workspace.run_pass(k, compiled, &slices, samples, workers, &mut []);
+                *room = emptied(slices);
+            }
+        }
+    }
+}
+
+/// The same vector, empty, for slices of another lifetime: collecting in place keeps its memory.
+fn emptied<'a, T>(mut slices: Vec<&[T]>) -> Vec<&'a [T]> {
+    slices.clear();
+    slices.into_iter().map(|_| unreachable!("it is empty")).collect()
+}

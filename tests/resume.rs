@@ -1,0 +1,260 @@
+//! Interrupted trainings: one that goes on from a checkpoint ends with the same bits as one that was never interrupted; a foreign or broken checkpoint is refused.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow::{Break, Continue};
+use tapeless::fit::{Adam, AdamW, Checkpoint, EarlyStopping, OnPlateau, Schedule, Sgd, Stepper, Stop, Training};
+use tapeless::prelude::*;
+use tapeless::{Error, Real, Result, compile};
+
+fn bits<T: Real>(theta: &Params<T>) -> Vec<u64> {
+    theta.values().iter().map(|x| x.to_f64().to_bits()).collect()
+}
+
+fn spread<T: Real>(n: usize, seed: f64) -> Vec<T> {
+    (0..n).map(|i| T::from_f64((seed + (i + 1) as f64 * 0.618_033_988_749_895).fract())).collect()
+}
+
+fn program<T: Real>() -> Result<Program<T>> {
+    let g = Graph::new();
+    let hidden = (g.data("x") * g.param_with("v", &[4]) + g.param_with("c", &[4])).tanh();
+    let prediction = (hidden * g.param_with("w", &[4])).sum_dim(-1) + g.param("b");
+    compile((prediction - g.data("y")).square().mean(), &Options::new())
+}
+
+struct Data<T> {
+    x: Vec<T>,
+    y: Vec<T>,
+}
+
+fn data<T: Real>() -> Data<T> {
+    let x = spread::<T>(260, 0.0);
+    let y = x.iter().enumerate().map(|(i, x)| T::from_f64((6.0 * x.to_f64()).sin() + 0.2 * (i as f64 * 1.7).cos())).collect();
+    Data { x, y }
+}
+
+fn start<T: Real>(program: &Program<T>) -> Params<T> {
+    let mut theta = program.zeros();
+    theta.values_mut().iter_mut().enumerate().for_each(|(k, v)| *v = T::from_f64(((k + 1) as f64 * 0.7).sin()));
+    theta
+}
+
+type Change<T> = for<'a, 'd> fn(Training<'a, 'd, T, Box<dyn Stepper<T>>>, &'a Bound<'d, T>) -> Training<'a, 'd, T, Box<dyn Stepper<T>>>;
+
+/// Kinds of training, by name; the binding is of samples that are held out.
+fn kinds<T: Real>() -> Vec<(&'static str, fn() -> Box<dyn Stepper<T>>, Change<T>)> {
+    vec![
+        ("full batch", || Box::new(Sgd::new(0.1).momentum(0.9)), |t, _| t.schedule(Schedule::exponential(0.1, 0.99))),
+        ("in order", || Box::new(AdamW::new(0.02)), |t, _| t.batch_size(64)),
+        (
+            "shuffled, cosine, clipped, groups",
+            || Box::new(Adam::new(0.05).amsgrad(true).learning_rate_factor("b", 0.5).weight_decay_of("w", 0.01)),
+            |t, _| t.batch_size(48).shuffle(99).clip_norm(0.3).schedule(Schedule::cosine(0.05, 1e-3, 80).warm_up(10, 0.1)),
+        ),
+        (
+            "plateau of epochs' means",
+            || Box::new(Sgd::new(1.0).momentum(0.5)),
+            |t, _| t.batch_size(48).shuffle(5).schedule(OnPlateau::new(0.2).factor(0.5).patience(0).cooldown(1)),
+        ),
+        (
+            "early stopping, plateau of validations",
+            || Box::new(Adam::new(0.05)),
+            |t, held_out| {
+                let stopping = EarlyStopping::new(held_out).every(4).patience(6).min_delta(1e-2);
+                t.batch_size(48).shuffle(u64::MAX).schedule(OnPlateau::new(0.2).factor(0.5).patience(2)).early_stopping(stopping)
+            },
+        ),
+        ("tolerance", || Box::new(Sgd::new(0.05)), |t, _| t.tolerance(2e-3).patience(4)),
+    ]
+}
+
+/// What a run ends with: bits of parameters and state, the reason, the steps, and the losses seen in each step.
+type End = (Vec<u64>, String, Stop, u64, Vec<(u64, u64)>);
+
+fn resumed_runs_end_the_same<T: Real>() -> Result<()> {
+    let program = program::<T>()?;
+    let Data { x, y } = data::<T>();
+    let bound = program.bind([("x", &x[..200]), ("y", &y[..200])])?;
+    let held_out = program.bind([("x", &x[200..]), ("y", &y[200..])])?;
+    for (name, stepper, change) in kinds::<T>() {
+        let training = || change(Training::new(&bound, stepper()).steps(150), &held_out);
+        let end = |training: &Training<'_, '_, T, _>, theta: &Params<T>, outcome: tapeless::Outcome<T>| -> End {
+            // Of what is saved after the end, all but what a further run begins anew.
+            let losses = training.history().rows().map(|row| (row.step, row.loss.to_f64().to_bits())).collect();
+            (bits(theta), training.save(theta).to_string(), outcome.reason, outcome.steps, losses)
+        };
+        let mut theta = start(&program);
+        let mut straight = training();
+        let outcome = straight.run(&mut theta)?;
+        let expected = end(&straight, &theta, outcome);
+        match name {
+            "tolerance" => assert_eq!(outcome.reason, Stop::Tolerance),
+            "early stopping, plateau of validations" => assert!(outcome.reason == Stop::EarlyStopping && outcome.steps > 34),
+            _ => assert_eq!((outcome.reason, outcome.steps), (Stop::Steps, 150)),
+        }
+        // Steps 4, 5 and 20 end epochs of some.
+        for pause in [1, 2, 4, 5, 7, 20, 33, outcome.steps - 1] {
+            // Checkpoints in passing change nothing; at the last one the run pauses.
+            let text = RefCell::new(String::new());
+            let receive = |saved: &Checkpoint| {
+                *text.borrow_mut() = saved.to_string();
+                if saved.step() == pause { Break(()) } else { Continue(()) }
+            };
+            let mut theta = start(&program);
+            let mut first = training().checkpoint_every(1, receive);
+            let paused = first.run(&mut theta)?;
+            assert_eq!((paused.reason, paused.steps), (Stop::Paused, pause), "{name}");
+            let saved: Checkpoint = text.borrow().parse()?;
+            assert_eq!((saved.to_string(), saved.step()), (text.borrow().clone(), pause));
+            assert_eq!(saved, first.save(&theta));
+            let before: Vec<(u64, u64)> = first.history().rows().map(|row| (row.step, row.loss.to_f64().to_bits())).collect();
+
+            // In another training, from the text.
+            let mut second = training();
+            let mut there = second.resume(&saved)?;
+            assert_eq!(bits(&there), bits(&theta));
+            let outcome = second.run(&mut there)?;
+            let mut found = end(&second, &there, outcome);
+            found.4 = before.iter().copied().chain(found.4).collect();
+            assert!(found == expected, "{name}, {}, resumed after step {pause}:\n{found:?}\n{expected:?}", T::NAME);
+
+            // And in the same one.
+            let outcome = first.run(&mut theta)?;
+            assert!(end(&first, &theta, outcome) == expected, "{name}, {}, gone on after step {pause}", T::NAME);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn resumed_runs_end_with_the_same_bits() -> Result<()> {
+    resumed_runs_end_the_same::<f64>()?;
+    resumed_runs_end_the_same::<f32>()
+}
+
+#[test]
+fn runs_in_a_row_are_one_run() -> Result<()> {
+    let program = program::<f64>()?;
+    let Data { x, y } = data();
+    let bound = program.bind([("x", &x), ("y", &y)])?;
+    let training = || Training::new(&bound, Adam::new(0.05)).batch_size(32).shuffle(1).clip_norm(0.5);
+    let mut straight = start(&program);
+    training().epochs(9).run(&mut straight)?;
+    // Epochs have nine steps. A process for each piece, with what the one before wrote down.
+    let mut text = training().save(&start(&program)).to_string();
+    for steps in [1, 12, 5, 36, 27] {
+        let mut piece = training().steps(steps);
+        let mut theta = piece.resume(&text.parse()?)?;
+        assert_eq!(piece.run(&mut theta)?.steps, steps);
+        text = piece.save(&theta).to_string();
+    }
+    let mut last = training();
+    let theta = last.resume(&text.parse()?)?;
+    assert_eq!(bits(&theta), bits(&straight));
+    assert_eq!(text.parse::<Checkpoint>()?.stepper().steps, 81);
+    Ok(())
+}
+
+#[test]
+fn a_foreign_checkpoint_is_refused_and_changes_nothing() -> Result<()> {
+    let program = program::<f64>()?;
+    let Data { x, y } = data();
+    let bound = program.bind([("x", &x), ("y", &y)])?;
+    let fewer = program.bind([("x", &x[1..]), ("y", &y[1..])])?;
+    let held_out = program.bind([("x", &x[..9]), ("y", &y[..9])])?;
+    let plateau = || OnPlateau::new(0.1).patience(3);
+    let stopping = || EarlyStopping::new(&held_out);
+    let training = || Training::new(&bound, Adam::new(0.05)).batch_size(32).shuffle(1).schedule(plateau()).early_stopping(stopping()).steps(20);
+    let mut first = training();
+    let mut theta = start(&program);
+    first.run(&mut theta)?;
+    let saved = first.save(&theta);
+    assert!(training().resume(&saved).is_ok());
+    let refused = |mut training: Training<'_, '_, f64, Adam>| {
+        let before = training.save(&start(&program));
+        let error = match training.resume(&saved) {
+            Err(Error::Setting { name, message }) => format!("{name}: {message}"),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(training.save(&start(&program)), before);
+        error
+    };
+    let base = || Training::new(&bound, Adam::new(0.05)).shuffle(1);
+    let cases = [
+        (refused(training().shuffle(2)), "seed: the training was saved with 1, this one has 2"),
+        (refused(training().batch_size(33)), "batch_size: the training was saved with 32, this one has 33"),
+        (refused(base().schedule(plateau()).early_stopping(stopping())), "batch_size: the training was saved with 32, this one doesn't know it"),
+        (refused(training().clip_norm(0.5)), "clip_norm: the training doesn't hold it, this one has 0.5"),
+        (refused(training().schedule(plateau().patience(4))), "schedule on_plateau patience: the training was saved with 3, this one has 4"),
+        (refused(training().schedule(Schedule::constant(0.1))), "schedule constant rate: the training doesn't hold it, this one has 0.1"),
+        (refused(training().early_stopping(stopping().patience(5))), "early_stopping patience: the training was saved with 10, this one has 5"),
+        (refused(Training::new(&fewer, Adam::new(0.05)).batch_size(32).shuffle(1)), "samples: the training was saved with 260, this one has 259"),
+        (
+            refused(Training::new(&bound, Adam::new(0.05).eps(1e-6)).batch_size(32).shuffle(1).schedule(plateau()).early_stopping(stopping())),
+            "eps: the state was saved with 0.00000001, this stepper has 0.000001",
+        ),
+    ];
+    for (found, expected) in cases {
+        assert_eq!(found, expected);
+    }
+    let g = Graph::new();
+    let other = ((g.param("a") * g.data("x")).square() + g.data("y")).mean().compile()?;
+    let data = other.bind([("x", &x), ("y", &y)])?;
+    assert!(matches!(Training::new(&data, Adam::new(0.05)).shuffle(1).resume(&saved), Err(Error::Layout { .. })));
+    let program = self::program::<f32>()?;
+    let Data { x, y } = self::data();
+    let single = program.bind([("x", &x), ("y", &y)])?;
+    let error = Training::new(&single, Adam::new(0.05)).resume(&saved).unwrap_err();
+    assert_eq!(error.to_string(), "number type: the training was saved with f64, this one has f32");
+    Ok(())
+}
+
+#[test]
+fn every_cut_and_every_broken_line_is_an_error() -> Result<()> {
+    let g = Graph::new();
+    let program = (g.param("w") * g.data("x") - g.param_with("odd \"name\" # with\n", &[2]).sum()).square().mean().compile()?;
+    let x = [0.5, 1.5, 2.5];
+    let data = program.bind([("x", &x)])?;
+    let mut theta = program.zeros();
+    theta.values_mut().copy_from_slice(&[0.1, -0.0, 0.3]);
+    let text = RefCell::new(String::new());
+    let mut training = Training::new(&data, Adam::new(0.1))
+        .batch_size(2)
+        .shuffle(1)
+        .schedule(OnPlateau::new(0.1))
+        .early_stopping(EarlyStopping::new(&data))
+        .tolerance(0.0)
+        .checkpoint_every(3, |saved| {
+            *text.borrow_mut() = saved.to_string();
+            Break(())
+        });
+    assert_eq!(training.run(&mut theta)?.reason, Stop::Paused);
+    drop(training);
+    let text = text.into_inner();
+    let read: Checkpoint = text.parse()?;
+    assert_eq!(read.to_string(), text);
+    assert_eq!(text.replace('\n', "\r\n").parse::<Checkpoint>()?, read);
+    for end in (0..text.len() - 1).filter(|end| text.is_char_boundary(*end)) {
+        assert!(text[..end].parse::<Checkpoint>().is_err(), "{}", &text[..end]);
+    }
+    let fails = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}\n{text}");
+        match text.replacen(from, to, 1).parse::<Checkpoint>() {
+            Err(Error::Parse { line, message }) => (line, message),
+            other => panic!("{from} -> {to}: {other:?}"),
+        }
+    };
+    assert_eq!(fails("training 1", "training 2"), (1, "a training begins with `tapeless training 1`".into()));
+    assert_eq!(fails("samples 3", "samples three"), (3, "`three` is not a whole number".into()));
+    assert_eq!(fails("seed 1", "seed -1").0, 4);
+    assert_eq!(fails("seed 1", "samples 3").1, "`samples` comes twice");
+    assert_eq!(fails("seed 1", "sead 1").1, "not a line of a training, or not all of it: `sead ...`");
+    assert_eq!(fails("step 3\n", "").1, "a training has a number type, samples, a step, a run and an epoch");
+    assert_eq!(fails("vector \"theta\"", "vector \"thata\"").1, "a training has its parameters in the vector \"theta\"");
+    assert_eq!(fails("vector \"best\"", "vector \"worst\"").1, "the best parameters are missing");
+    assert_eq!(fails("\nstopping", "\nvector \"more\" 3\n0000000000000000 0000000000000000 0000000000000000\nstopping").1, "a training has no vector \"more\"");
+    assert_eq!(fails("vector \"theta\" 3", "vector \"theta\" 2").1, "3 numbers where 2 were to come");
+    // A mistake in the stepper's state is counted from the first line.
+    let at = text.lines().position(|line| line.starts_with("steps ")).map(|k| k + 1);
+    assert_eq!(Some(fails("steps 3", "steps x").0), at);
+    Ok(())
+}
