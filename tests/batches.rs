@@ -388,7 +388,8 @@ fn bad_settings_are_errors_that_name_them() -> Result<()> {
     let data = bind(&program, &x, &y, 0..10)?;
     let none = bind(&program, &x, &y, 0..0);
     assert!(matches!(none, Err(Error::NoSamples { .. })));
-    let run = |change: &dyn for<'a> Fn(Training<'a, 'a, f64, Sgd>) -> Training<'a, 'a, f64, Sgd>| {
+    type Change<'c> = &'c dyn for<'a> Fn(Training<'a, 'a, f64, Sgd>) -> Training<'a, 'a, f64, Sgd>;
+    let run = |change: Change<'_>| {
         let data = bind(&program, &x, &y, 0..10)?;
         change(Training::new(&data, Sgd::new(0.1))).run(&mut program.zeros())
     };

@@ -264,13 +264,22 @@ impl Bounds {
             Elem::Polygamma(_) => 120.0,
             _ => 4.0,
         };
-        // Near a zero these are good to an absolute error only.
-        let absolute = match op {
-            Elem::LnGamma | Elem::Digamma => 16.0 * self.precision.half_ulp,
-            // The oracle's sum cancels near a zero.
-            Elem::Logaddexp => 4.0 * self.precision.half_ulp * x[0].abs().max(x[1].abs()),
-            _ => 0.0,
+        // Near a zero these are good to an absolute error only, left of 0 of the larger term of the reflection.
+        let reflected = |order: i32| {
+            let pole = (std::f64::consts::PI / (std::f64::consts::PI * (x[0] - x[0].round())).sin()).abs();
+            1.0 + x[0].abs() * x[0].abs().ln_1p() + 2.0 * pole.powi(order)
         };
+        let absolute = self.precision.half_ulp
+            * match op {
+                Elem::LnGamma if x[0] < 0.0 => 16.0 * reflected(0),
+                Elem::Digamma if x[0] < 0.0 => 40.0 * reflected(1),
+                Elem::Trigamma if x[0] < 0.0 => 40.0 * reflected(2),
+                Elem::Polygamma(n) if x[0] < 0.0 => 120.0 * reflected(n.clamp(0, 4) + 1),
+                Elem::LnGamma | Elem::Digamma => 16.0,
+                // The oracle's sum cancels near a zero.
+                Elem::Logaddexp => 4.0 * x[0].abs().max(x[1].abs()),
+                _ => 0.0,
+            };
         // Every way to compute gives 0 of 0 (`sin`, products, quotients, `exp_m1`).
         if y == 0.0 && error == 0.0 && x.contains(&0.0) {
             return 0.0;

@@ -6,7 +6,7 @@
 use super::super::arith::Arith;
 use super::exp::{EXP32, EXP64, clamp, exp_tail, scale, two_biases};
 use super::log::{Split, ln_tail, outside, split_any};
-use super::{fast_two_sum, lit, ln2, pick, poly, to_integer, two_product, with_sign};
+use super::{fast_two_sum, ln2, pick, poly, to_integer, two_product, with_sign};
 use crate::real::Real;
 
 /// `tools/minimax.py CBRT64`: `(1 + f)^(-1/3)`; relative error of the result 2^-20.1.
@@ -74,15 +74,15 @@ fn log_base<A: Arith>(a: &mut A, x: A::F, c: (f64, f64), d: (f64, f64)) -> A::F 
 /// The logarithm to base 2.
 #[inline(always)]
 pub fn log2<A: Arith>(a: &mut A, x: A::F) -> A::F {
-    let inverse = pick::<A, (f64, f64)>((1.4426950408889634, 2.0355273740931033e-17), (1.4426950216293335, 1.925963033500011e-08));
+    let inverse = pick::<A, (f64, f64)>((std::f64::consts::LOG2_E, 2.0355273740931033e-17), (1.4426950216293335, 1.925963033500011e-08));
     log_base(a, x, (1.0, 0.0), inverse)
 }
 
 /// The logarithm to base 10.
 #[inline(always)]
 pub fn log10<A: Arith>(a: &mut A, x: A::F) -> A::F {
-    let two = pick::<A, (f64, f64)>((0.3010299956639812, -2.8037281277851704e-18), (0.3010300099849701, -1.432098883924482e-08));
-    let inverse = pick::<A, (f64, f64)>((0.4342944819032518, 1.098319650216765e-17), (0.4342944920063019, -1.0103049952192578e-08));
+    let two = pick::<A, (f64, f64)>((std::f64::consts::LOG10_2, -2.8037281277851704e-18), (0.3010300099849701, -1.432098883924482e-08));
+    let inverse = pick::<A, (f64, f64)>((std::f64::consts::LOG10_E, 1.098319650216765e-17), (0.4342944920063019, -1.0103049952192578e-08));
     log_base(a, x, two, inverse)
 }
 

@@ -8,7 +8,6 @@
 use super::super::arith::Arith;
 use super::exp::{exp_parts, scale};
 use super::{fast_two_sum, lit, pick, poly, two_product, with_sign};
-use crate::real::Real;
 
 /// `tools/minimax.py ERF64`: `erf x / x - 1` of `x^2`; relative error of the result 2^-56.0.
 const ERF64: [f64; 12] = [

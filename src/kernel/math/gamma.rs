@@ -6,8 +6,7 @@
 
 use super::super::arith::Arith;
 use super::log::{ln_of, split, split_any, split_offset};
-use super::{lit, pick, poly};
-use crate::real::Real;
+use super::{pick, poly};
 
 /// `tools/minimax.py LGAMMA64`: `ln gamma(2 + y) / y`; relative error of the result 2^-56.2.
 const LGAMMA64: [f64; 18] = [

@@ -7,7 +7,6 @@
 use super::super::arith::Arith;
 use super::exp::{EXP32, EXP64, exp_tail, scale, two_biases};
 use super::{fast_two_sum, lit, ln2, pick, poly, to_integer, with_sign};
-use crate::real::Real;
 use std::f64::consts::LOG2_E;
 
 /// `tools/minimax.py SINH64`: `(sinh x / x - 1) / x^2` of `x^2`; relative error of the result 2^-61.8.

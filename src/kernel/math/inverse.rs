@@ -6,7 +6,6 @@
 
 use super::super::arith::Arith;
 use super::{fast_two_sum, lit, pick, poly, with_sign};
-use crate::real::Real;
 use std::f64::consts::FRAC_PI_2;
 
 /// `tools/minimax.py ATAN64`: `(atan t / t - 1) / t^2` of `t^2`; relative error of the result 2^-59.4.

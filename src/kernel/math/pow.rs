@@ -9,7 +9,6 @@ use super::super::arith::Arith;
 use super::exp::exp_pair;
 use super::log::split_any;
 use super::{fast_two_sum, ln2, pick, poly, sign_mask, two_product};
-use crate::real::Real;
 
 /// `tools/minimax.py POWLOG64`: relative error of `ln(1 + f)` 2^-73.5.
 const POWLOG64: [f64; 8] = [

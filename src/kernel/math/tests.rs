@@ -1,6 +1,6 @@
 //! The recipes against `reference.txt`, true values made by mpmath, and against the special values of C99.
 
-use super::super::arith::{Arith, Scalar, Slow};
+use super::super::arith::{Scalar, Slow};
 use super::*;
 use crate::real::{Bits, Real};
 
