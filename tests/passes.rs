@@ -299,3 +299,30 @@ fn the_value_alone_has_no_adjoint() {
     assert_eq!(some.dag().outputs().iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["loss", "d_b"]);
     assert!(some.dag().live_nodes() < both.dag().live_nodes() && some.passes().call == 1);
 }
+
+/// A formula of three columns and a vector of three parameters.
+type Vectors = for<'g> fn(Expr<'g>, Expr<'g>) -> Expr<'g>;
+
+#[test]
+fn functions_of_vector_valued_sums_take_one_pass() {
+    let columns: [&[f64]; 3] = [&[0.3, -1.0, 0.7, 2.0], &[0.5, 1.1, -0.4, 0.9], &[1.3, 0.2, 0.8, -0.6]];
+    let cases: [(&str, Vectors, usize); 7] = [
+        ("norm of a mean", |x, w| (x * w).sin().mean_samples().norm(), 1),
+        ("a scalar parameter for all", |x, w| (x * w.index(&[1])).sin().sum_samples().exp().sum(), 1),
+        ("squares of sums", |x, w| (x * w).exp().sum_samples().square().sum() + (w * x).sin().sum_samples().ln_1p().sum(), 1),
+        ("a matrix of sums", |x, w| (x.outer(x) * w).sin().mean_samples().square().sum().sqrt(), 1),
+        ("extremes", |x, w| (x * w).max_samples().square().sum(), 2),
+        // The weight of a row is one number that every column shares: its adjoint waits for the sums.
+        ("weighted rows", |x, w| ((x * w).sum_dim(-1).exp().reshape(&[1]) * x).sum_samples().square().sum(), 2),
+        ("entries in other places", |x, w| (x * w).sin().slice(0, 1..3).sum_samples().square().sum(), 1),
+    ];
+    for (name, build, passes) in cases {
+        let g = Graph::new();
+        let program = build(g.data_with("x", &[3]), g.param_with("w", &[3])).compile().unwrap();
+        assert_eq!(program.passes().call, passes, "{name}\n{}", program.schedule());
+        let data = program.bind([("x", columns.to_vec())]).unwrap();
+        let theta = program.params([("w", [0.7, 0.4, 1.2])]).unwrap();
+        let report = tapeless::check::gradient(&data, &theta).unwrap();
+        assert!(report.passed(), "{name}\n{report}");
+    }
+}

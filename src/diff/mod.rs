@@ -1,7 +1,7 @@
 //! Reverse mode by source transformation: from a graph with a scalar to a graph with its gradient. One walk from the result to the inputs.
 //!
 //! The adjoint of a per-sample node is kept as a sum of `seed * coefficient`: the seed is the adjoint of the reduction over samples that
-//! the node feeds, one number that is the same for every sample, and the coefficient is the per-sample rest. At the border where an
+//! the node feeds, the same for every sample (a vector where the reduction has dimensions), and the coefficient is the per-sample rest. At the border where an
 //! operand has no samples the coefficient is summed over samples and *then* multiplied by its seed. So the loop over samples never waits for
 //! a seed: for `ln(sum f)` the seed `1 / sum f` is known after the pass, and the gradient `1 / sum f * sum f'` needs only the same pass.
 //!
@@ -252,11 +252,16 @@ impl<'g> Walk<'g, '_> {
             Op::Reduce(Fold::Sum, Axis::Dim(_)) => return smallvec::smallvec![term],
             Op::Reshape(_) => {
                 let reshape = |x| self.reshape_back(x, operands[0], answer);
-                return smallvec::smallvec![Term { guard: term.guard.map(reshape), coefficient: reshape(term.coefficient), ..term }];
+                let seed = term.seed.map(|s| if s.shape().entries() == 1 { s } else { reshape(s) });
+                return smallvec::smallvec![Term { seed, guard: term.guard.map(reshape), coefficient: reshape(term.coefficient) }];
             }
             _ => {}
         }
-        let term = term.applied();
+        let mut term = term.applied();
+        // The entries of a vector of seeds stay with theirs as long as they keep their places.
+        if matches!(op, Op::Arrange(_)) && term.seed.is_some_and(|s| s.shape().entries() > 1) {
+            term = Term::plain(term.whole());
+        }
         let d = term.coefficient;
         let seeded = |coefficient| Term { coefficient, ..term };
         match op {
@@ -281,11 +286,8 @@ impl<'g> Walk<'g, '_> {
                         (whole / hit.fold_samples(Fold::Sum, "ties"), Some(hit))
                     }
                 };
-                smallvec::smallvec![if whole.shape().entries() == 1 {
-                    Term { seed: Some(whole.reshape(&[])), guard, coefficient: d.lift(1.0) }
-                } else {
-                    Term { seed: None, guard, coefficient: whole }
-                }]
+                let seed = if whole.shape().entries() == 1 { whole.reshape(&[]) } else { whole };
+                smallvec::smallvec![Term { seed: Some(seed), guard, coefficient: d.lift(1.0) }]
             }
             Op::Elem(_) | Op::Reshape(_) => unreachable!("done above"),
             Op::Detach => smallvec::smallvec![seeded(d.lift(0.0))],
@@ -363,7 +365,15 @@ impl<'g> Walk<'g, '_> {
         // What is summed is what the guard lets through. (A reduction's operand is the larger one: there is nothing to sum.)
         let grows =
             target.dims().len() >= answer.dims().len() && target.entries() >= answer.entries() && target.varies_over_samples() >= answer.varies_over_samples();
-        let Term { seed, guard, mut coefficient } = if grows { term } else { term.applied() };
+        let mut term = if grows { term } else { term.applied() };
+        let crosses = answer.varies_over_samples() && !target.varies_over_samples();
+        // A vector of seeds goes in before its entries are summed, and that after the samples are, if they are.
+        let spans = |axis: usize| term.seed.is_some_and(|s| s.shape().extent_from_right(axis) > 1 && target.extent_from_right(axis) == 1);
+        let early = (0..answer.dims().len()).any(spans);
+        if early {
+            term = if crosses { self.settle_shapes(term, &answer, &target) } else { Term::plain(term.whole()) };
+        }
+        let Term { mut seed, guard, mut coefficient } = term;
         let rank = answer.dims().len().max(coefficient.shape().dims().len());
         for axis in 0..rank {
             let (met, wanted) = (answer.extent_from_right(axis), target.extent_from_right(axis));
@@ -377,6 +387,15 @@ impl<'g> Walk<'g, '_> {
         if held.dims().len() > target.dims().len() {
             let dims: SmallVec<[usize; 4]> = held.dims()[held.dims().len() - target.dims().len()..].into();
             coefficient = coefficient.reshape(&dims);
+        }
+        if let Some(s) = seed
+            && s.shape().dims().len() > target.dims().len()
+        {
+            let held = s.shape();
+            seed = Some(s.reshape(&held.dims()[held.dims().len() - target.dims().len()..]));
+        }
+        if early {
+            return Term { seed, guard, coefficient };
         }
         self.settle_shapes(Term { seed, guard, coefficient }, &answer, &target)
     }

@@ -16,7 +16,7 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
     ///
     /// # Errors
     /// [`Error::NonFinite`] at the first step whose loss or gradient isn't finite, with a report of the operation that made it (see
-    /// [`Bound::find_non_finite`]), whose update made a finite parameter infinite or NaN, or whose validation loss isn't finite. `theta` is then the last point at which loss and gradient were
+    /// [`crate::Bound::find_non_finite`]), whose update made a finite parameter infinite or NaN, or whose validation loss isn't finite. `theta` is then the last point at which loss and gradient were
     /// finite (the first point, if they never were), the offending one is in [`Training::failed_at`], and the history is kept; the stepper has taken the
     /// step that led to the offending point.
     ///
