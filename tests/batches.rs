@@ -113,9 +113,8 @@ fn batch_bits<T: Real>() -> Result<()> {
         let data = bind(Box::leak(columns.clone().into_boxed_slice()))?;
         let mut theta = program.zeros();
         theta.values_mut().iter_mut().enumerate().for_each(|(k, v)| *v = T::from_f64(0.7 - 0.3 * k as f64));
-        let mut batch = data.batch();
-        let mut batches = Batches::new(N, 256)?.shuffle(3);
-        let whole: Vec<usize> = epoch(&mut batches, 0);
+        let whole: Vec<usize> = epoch(&mut Batches::new(N, 256)?.shuffle(3), 0);
+        let (mut batch, mut part) = (data.batch(), data.batch());
         let choices: [&[usize]; 7] = [&whole[..256], &whole[..7], &[5; 9], &whole[1000..6000], &[0], &whole, &whole[300..556]];
         for rows in choices {
             if data.samples() == 0 {
@@ -128,13 +127,22 @@ fn batch_bits<T: Real>() -> Result<()> {
                 pool.install(|| -> Result<()> {
                     let mut found = program.grad_zeros();
                     batch.select(rows)?;
-                    let both = batch.value_and_grad_into(&theta, &mut found)?;
-                    assert_eq!((both, bits(&found)), (value, bits(&grad)), "{name}, {} rows", rows.len());
-                    assert_eq!(batch.value(&theta)?, fresh.value(&theta)?, "{name}, {} rows", rows.len());
+                    if let Some(first) = whole.windows(rows.len()).position(|w| w == rows) {
+                        part.select(&whole)?;
+                        part.narrow(first..first + rows.len())?;
+                        assert!(part.rows().eq(rows.iter().copied()));
+                    } else {
+                        part.select(rows)?;
+                    }
+                    for batch in [&mut batch, &mut part] {
+                        let both = batch.value_and_grad_into(&theta, &mut found)?;
+                        assert_eq!((both, bits(&found)), (value, bits(&grad)), "{name}, {} rows", rows.len());
+                        assert_eq!(batch.value(&theta)?, fresh.value(&theta)?, "{name}, {} rows", rows.len());
+                    }
                     Ok(())
                 })?;
             }
-            assert_eq!(batch.rows(), rows);
+            assert!(batch.rows().eq(rows.iter().copied()));
         }
     }
     Ok(())
@@ -159,7 +167,20 @@ fn a_batch_of_bad_rows_is_an_error_and_keeps_what_was_chosen() -> Result<()> {
     batch.select(&[2, 1])?;
     assert_eq!(setting(batch.select(&[0, 3])), "rows");
     assert!(matches!(batch.select(&[]), Err(Error::NoSamples { .. })));
-    assert_eq!((batch.value(&theta)?, batch.rows()), (3.0, &[2, 1][..]));
+    assert_eq!((batch.value(&theta)?, batch.rows().collect::<Vec<_>>()), (3.0, vec![2, 1]));
+    // Parts of what was chosen, and rows where they lie.
+    batch.narrow(1..2)?;
+    assert_eq!((batch.value(&theta)?, batch.rows().collect::<Vec<_>>()), (2.0, vec![1]));
+    batch.select_range(1..3)?;
+    assert_eq!((batch.value(&theta)?, batch.rows().collect::<Vec<_>>()), (3.0, vec![1, 2]));
+    #[allow(clippy::reversed_empty_ranges)]
+    for wrong in [0..4, 2..1, 3..4] {
+        assert_eq!(setting(batch.select_range(wrong)), "rows");
+    }
+    assert_eq!(setting(batch.narrow(1..3)), "rows");
+    assert!(matches!(batch.narrow(1..1), Err(Error::NoSamples { .. })));
+    batch.narrow(0..2)?;
+    assert_eq!((batch.value(&theta)?, batch.rows().collect::<Vec<_>>()), (3.0, vec![2, 1]));
     let other = g.param("z").square().compile()?;
     assert!(matches!(batch.value(&other.zeros()), Err(Error::Layout { .. })));
     assert!(matches!(batch.value_and_grad_into(&theta, &mut other.grad_zeros()), Err(Error::Layout { .. })));
@@ -219,21 +240,21 @@ fn same_on_any_number_of_threads<T: Real>() -> Result<()> {
     let (x, y) = labelled::<T>(200_000);
     let data = bind(&program, &x, &y, 0..180_000)?;
     let held_out = bind(&program, &x, &y, 180_000..200_000)?;
-    let run = |threads: usize, seed: u64| -> Result<Vec<u64>> {
+    let run = |threads: usize, seed: u64, copy: bool| -> Result<Vec<u64>> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         pool.install(|| {
             let mut theta = program.zeros();
             let stopping = EarlyStopping::new(&held_out).patience(2);
-            let mut training = Training::new(&data, Adam::new(0.1)).batch_size(65_536).shuffle(seed).epochs(4).early_stopping(stopping);
+            let mut training = Training::new(&data, Adam::new(0.1)).batch_size(65_536).shuffle(seed).epochs(4).copy_samples(copy).early_stopping(stopping);
             training.run(&mut theta)?;
             let losses = training.history().losses().map(|x| x.to_f64().to_bits());
             Ok(bits(&theta).into_iter().chain(losses).collect())
         })
     };
-    let one = run(1, 5)?;
+    let one = run(1, 5, true)?;
     assert_eq!(one.len(), 4 + 12);
-    assert_eq!((&run(2, 5)?, &run(3, 5)?, &run(1, 5)?), (&one, &one, &one));
-    assert_ne!(run(1, 6)?, one);
+    assert_eq!((&run(2, 5, true)?, &run(3, 5, false)?, &run(1, 5, false)?), (&one, &one, &one));
+    assert_ne!(run(1, 6, true)?, one);
     Ok(())
 }
 
@@ -388,8 +409,8 @@ fn bad_settings_are_errors_that_name_them() -> Result<()> {
     let data = bind(&program, &x, &y, 0..10)?;
     let none = bind(&program, &x, &y, 0..0);
     assert!(matches!(none, Err(Error::NoSamples { .. })));
-    type Change<'c> = &'c dyn for<'a> Fn(Training<'a, 'a, f64, Sgd>) -> Training<'a, 'a, f64, Sgd>;
-    let run = |change: Change<'_>| {
+    type Loop<'a> = Training<'a, 'a, f64, Sgd>;
+    let run = |change: &dyn for<'a> Fn(Loop<'a>) -> Loop<'a>| {
         let data = bind(&program, &x, &y, 0..10)?;
         change(Training::new(&data, Sgd::new(0.1))).run(&mut program.zeros())
     };

@@ -1,7 +1,9 @@
-//! P5: once warm, a repeated `value_and_grad_into` allocates nothing. One test alone in its binary, so that nothing else runs beside it.
+//! P5: once warm, a repeated `value_and_grad_into` allocates nothing, nor does a step of a training in batches. One test alone in its binary, so that
+//! nothing else runs beside it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use tapeless::fit::Schedule;
 use tapeless::prelude::*;
 
 struct Counting;
@@ -61,6 +63,17 @@ fn count<T: tapeless::Real>(program: &Program<T>, x: &[T], n: usize) -> (usize, 
     (both, CALLS.load(SeqCst) - before)
 }
 
+/// Allocations and releases of a training of so many epochs of short batches, clipped and shuffled; with those of its making.
+fn count_training<T: tapeless::Real>(program: &Program<T>, x: &[T], epochs: u64) -> usize {
+    let entries = program.value_dag().data()[0].shape.entries();
+    let bound = program.bind([("x", vec![x; entries])]).unwrap();
+    let mut theta = program.zeros();
+    let before = CALLS.load(SeqCst);
+    let training = Training::new(&bound, Adam::new(0.01)).batch_size(700).shuffle(1).epochs(epochs).clip_norm(1.0);
+    training.schedule(Schedule::exponential(0.01, 0.9).by_epoch()).record_every(0).tolerance(0.0).run(&mut theta).unwrap();
+    CALLS.load(SeqCst) - before
+}
+
 #[test]
 fn a_repeated_call_allocates_nothing() {
     let x: Vec<f64> = (0..LONGEST).map(|i| 0.1 + (i as f64 * 0.618).fract()).collect();
@@ -90,5 +103,8 @@ fn a_repeated_call_allocates_nothing() {
             assert_eq!(count(&p, &x, n), (0, 0), "{name}, f64, {n} samples");
             assert_eq!(count(&p32, &x32, n), (0, 0), "{name}, f32, {n} samples");
         }
+        // A longer training allocates no more than a short one.
+        assert_eq!(count_training(&p, &x, 30), count_training(&p, &x, 2), "{name}, f64, batches");
+        assert_eq!(count_training(&p32, &x32, 30), count_training(&p32, &x32, 2), "{name}, f32, batches");
     }
 }

@@ -40,10 +40,9 @@ fn start<T: Real>(program: &Program<T>) -> Params<T> {
 
 type Change<T> = for<'a, 'd> fn(Training<'a, 'd, T, Box<dyn Stepper<T>>>, &'a Bound<'d, T>) -> Training<'a, 'd, T, Box<dyn Stepper<T>>>;
 
-/// A name, a stepper and how the training is set up.
+/// A name, the stepper, the settings; the binding is of samples that are held out.
 type Kind<T> = (&'static str, fn() -> Box<dyn Stepper<T>>, Change<T>);
 
-/// Kinds of training, by name; the binding is of samples that are held out.
 fn kinds<T: Real>() -> Vec<Kind<T>> {
     vec![
         ("full batch", || Box::new(Sgd::new(0.1).momentum(0.9)), |t, _| t.schedule(Schedule::exponential(0.1, 0.99))),

@@ -2,6 +2,7 @@
 
 use super::stepper::bad;
 use crate::error::Result;
+use std::ops::Range;
 
 /// The order in which a training goes through its samples, batch by batch, epoch by epoch. The last batch of an epoch may be short.
 ///
@@ -31,9 +32,10 @@ use crate::error::Result;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Batches {
+    samples: usize,
     size: usize,
     seed: Option<u64>,
-    /// The epoch whose order `rows` has, from 0; `None` for the order of the rows.
+    /// The epoch whose order `rows` has, from 0, once there is one.
     epoch: Option<u64>,
     rows: Vec<usize>,
 }
@@ -50,32 +52,50 @@ impl Batches {
         if samples == 0 {
             return Err(bad("batch_size", "there are no samples to make batches of".into()));
         }
-        Ok(Batches { size, seed: None, epoch: None, rows: (0..samples).collect() })
+        Ok(Batches { samples, size, seed: None, epoch: None, rows: Vec::new() })
     }
 
     /// Shuffles the samples anew for each epoch.
     pub fn shuffle(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
+        (self.seed, self.epoch) = (Some(seed), None);
         self
     }
 
     /// How many batches an epoch has.
     pub fn per_epoch(&self) -> u64 {
-        self.rows.len().div_ceil(self.size) as u64
+        self.samples.div_ceil(self.size) as u64
     }
 
-    /// The rows of the batch of this step, from 1. Going on from step to step costs a shuffle at the beginning of each epoch; so does any jump to another epoch.
-    pub fn rows(&mut self, step: u64) -> &[usize] {
-        let done = step.saturating_sub(1);
-        let (epoch, batch) = (done / self.per_epoch(), done % self.per_epoch());
+    /// The epoch of a step, from 0; steps are counted from 1.
+    pub fn epoch(&self, step: u64) -> u64 {
+        step.saturating_sub(1) / self.per_epoch()
+    }
+
+    /// The places of a step's batch in the order of its epoch.
+    pub fn places(&self, step: u64) -> Range<usize> {
+        let first = (step.saturating_sub(1) % self.per_epoch()) as usize * self.size;
+        first..self.samples.min(first.saturating_add(self.size))
+    }
+
+    /// All rows in the order of a step's epoch. Going on from step to step costs a shuffle at the beginning of each epoch; so does any jump to another epoch.
+    pub fn order(&mut self, step: u64) -> &[usize] {
+        let epoch = self.epoch(step);
+        if self.epoch.is_none() {
+            self.rows = (0..self.samples).collect();
+        }
         if let Some(seed) = self.seed
             && self.epoch != Some(epoch)
         {
             shuffle(&mut self.rows, seed, epoch);
-            self.epoch = Some(epoch);
         }
-        let first = batch as usize * self.size;
-        &self.rows[first..self.rows.len().min(first.saturating_add(self.size))]
+        self.epoch = Some(epoch);
+        &self.rows
+    }
+
+    /// The rows of the batch of a step.
+    pub fn rows(&mut self, step: u64) -> &[usize] {
+        let places = self.places(step);
+        &self.order(step)[places]
     }
 }
 

@@ -5,6 +5,7 @@ mod adam;
 mod batches;
 mod checkpoint;
 mod clip;
+mod feed;
 mod groups;
 mod history;
 mod matching;

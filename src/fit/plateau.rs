@@ -95,7 +95,7 @@ impl OnPlateau {
         if now.best == f64::INFINITY && loss < now.best || loss < now.best - self.threshold * now.best.abs() {
             (now.best, now.bad) = (loss, 0);
         } else {
-            now.bad += 1;
+            now.bad = now.bad.saturating_add(1);
         }
         if now.cooling > 0 {
             (now.cooling, now.bad) = (now.cooling - 1, 0);

@@ -16,7 +16,7 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
     ///
     /// # Errors
     /// [`Error::NonFinite`] at the first step whose loss or gradient isn't finite, with a report of the operation that made it (see
-    /// [`crate::Bound::find_non_finite`]), whose update made a finite parameter infinite or NaN, or whose validation loss isn't finite. `theta` is then the last point at which loss and gradient were
+    /// [`crate::Bound::find_non_finite`](crate::Bound::find_non_finite)), whose update made a finite parameter infinite or NaN, or whose validation loss isn't finite. `theta` is then the last point at which loss and gradient were
     /// finite (the first point, if they never were), the offending one is in [`Training::failed_at`], and the history is kept; the stepper has taken the
     /// step that led to the offending point.
     ///
@@ -50,7 +50,7 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
                 return Err(self.fail(report, step, theta, &good));
             }
             good.values_mut().copy_from_slice(theta.values());
-            self.counts.steps += 1;
+            self.counts.steps = self.counts.steps.saturating_add(1);
             match &mut self.rates {
                 Rates::Stepper => {}
                 Rates::Function(rate) => self.stepper.set_learning_rate(rate(step)),
@@ -81,7 +81,7 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
             }
             self.done = step;
             self.tally.loss += loss.to_f64() * samples as f64;
-            self.tally.samples += samples as u64;
+            self.tally.samples = self.tally.samples.saturating_add(samples as u64);
             let mut validation = None;
             if let Some(stopping) = &mut self.stopping {
                 stopping.fresh &= !updates;
@@ -97,7 +97,7 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
                 told.into_iter().for_each(|loss| schedule.observe(t, loss));
             }
             if ends_epoch {
-                self.counts.epochs += 1;
+                self.counts.epochs = self.counts.epochs.saturating_add(1);
                 self.tally = Default::default();
                 let end = EpochEnd { epoch, step, loss: mean, validation, theta, learning_rate };
                 if self.epoch_observer.as_mut().is_some_and(|observe| observe(&end).is_break()) {
@@ -124,17 +124,16 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
 
     /// Loss and gradient of a step, and over how many samples.
     fn evaluate(&mut self, step: u64, theta: &Params<T>, grad: &mut Grad<T>) -> Result<(T, usize)> {
-        let Some((batches, batch)) = &mut self.batches else {
+        let Some(feed) = &mut self.feed else {
             return Ok((self.bound.value_and_grad_into(theta, grad)?, self.bound.samples()));
         };
-        let rows = batches.rows(step);
-        batch.select(rows)?;
-        Ok((batch.value_and_grad_into(theta, grad)?, rows.len()))
+        let samples = feed.bring(step)?;
+        Ok((feed.batch.value_and_grad_into(theta, grad)?, samples))
     }
 
     fn find(&self, theta: &Params<T>) -> Result<Option<NonFinite>> {
-        match &self.batches {
-            Some((_, batch)) => batch.find_non_finite(theta),
+        match &self.feed {
+            Some(feed) => feed.batch.find_non_finite(theta),
             None => self.bound.find_non_finite(theta),
         }
     }
@@ -144,7 +143,7 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
         let Some(tolerance) = self.tolerance else { return false };
         let loss = loss.to_f64();
         let within = |before: f64| (loss - before).abs() <= tolerance * loss.abs().max(before.abs());
-        self.counts.calm = if self.counts.loss.is_some_and(within) { self.counts.calm + 1 } else { 0 };
+        self.counts.calm = if self.counts.loss.is_some_and(within) { self.counts.calm.saturating_add(1) } else { 0 };
         self.counts.loss = Some(loss);
         self.counts.calm >= self.patience
     }
@@ -153,7 +152,7 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
     fn limit_reached(&self, ends_epoch: bool) -> bool {
         match self.limit {
             Limit::Steps(steps) => self.counts.steps >= steps,
-            Limit::Epochs(epochs) => ends_epoch && self.counts.epochs + 1 >= epochs,
+            Limit::Epochs(epochs) => ends_epoch && self.counts.epochs.saturating_add(1) >= epochs,
         }
     }
 

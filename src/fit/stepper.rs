@@ -73,7 +73,8 @@ pub trait Stepper<T: Real> {
     ///
     /// # Errors
     /// [`Error::Layout`] for a gradient of a parameter that `theta` doesn't have or has in another shape, or for a `theta` laid out otherwise than in
-    /// the steps before; [`Error::Setting`] for a setting out of its range. `theta` and the stepper are then as before.
+    /// the steps before; [`Error::Setting`] for a setting out of its range; [`Error::UnknownParam`] for a setting of a parameter that isn't there.
+    /// `theta` and the stepper are then as before.
     fn step(&mut self, theta: &mut Params<T>, grad: &Grad<T>) -> Result<()>;
 
     /// The learning rate of the next step.

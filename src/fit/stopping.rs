@@ -116,7 +116,7 @@ impl<'a, T: Real> EarlyStopping<'a, T> {
                 (*best, *at, self.stale) = (value, step, 0);
                 params.values_mut().copy_from_slice(theta.values());
             }
-            Some(_) => self.stale += 1,
+            Some(_) => self.stale = self.stale.saturating_add(1),
             none => (*none, self.stale) = (Some((value, step, theta.clone())), 0),
         }
         Ok(value)

@@ -9,6 +9,7 @@ use crate::error::{Error, NonFinite, Result};
 use crate::real::Real;
 use rayon::prelude::*;
 use std::fmt;
+use std::ops::Range;
 
 /// Numbers to copy above which the columns of a batch are copied in parallel: some 50 us of work.
 const PARALLEL_COPY: usize = 1 << 15;
@@ -38,7 +39,9 @@ const PARALLEL_COPY: usize = 1 << 15;
 /// ```
 pub struct Batch<'b, 'd, T: Real = f64> {
     bound: &'b Bound<'d, T>,
+    /// The rows copied last.
     rows: Vec<usize>,
+    window: Window,
     columns: Vec<Column<'d, T>>,
     value: Option<Runner<T>>,
     gradient: Option<Runner<T>>,
@@ -51,9 +54,23 @@ struct Column<'d, T> {
     chosen: Vec<T>,
 }
 
+/// Which samples a run is over.
+#[derive(Clone)]
+struct Window {
+    /// The copies' rows, or the binding's own.
+    copied: bool,
+    rows: Range<usize>,
+}
+
+impl Window {
+    fn of<'c, T>(&self, column: &'c Column<'_, T>) -> &'c [T] {
+        if self.copied { &column.chosen[self.rows.clone()] } else { &column.from[self.rows.clone()] }
+    }
+}
+
 impl<T: Real> fmt::Debug for Batch<'_, '_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Batch<{}> of {} of {} samples", T::NAME, self.rows.len(), self.bound.samples())
+        write!(f, "Batch<{}> of {} of {} samples", T::NAME, self.window.rows.len(), self.bound.samples())
     }
 }
 
@@ -61,7 +78,7 @@ impl<'b, 'd, T: Real> Batch<'b, 'd, T> {
     pub(super) fn new(bound: &'b Bound<'d, T>) -> Self {
         let inputs = bound.table.inputs.iter().enumerate().filter(|(k, _)| bound.compiled.needed[*k]);
         let columns = inputs.flat_map(|(input, slices)| slices.iter().map(move |from| Column { input, from, chosen: Vec::new() })).collect();
-        Batch { bound, rows: Vec::new(), columns, value: None, gradient: None }
+        Batch { bound, rows: Vec::new(), window: Window { copied: true, rows: 0..0 }, columns, value: None, gradient: None }
     }
 
     /// Chooses the samples: their rows in the binding, in any order, any of them more than once. At first none is chosen.
@@ -77,6 +94,8 @@ impl<'b, 'd, T: Real> Batch<'b, 'd, T> {
         self.bound.compiled.check_samples(rows.len())?;
         self.rows.clear();
         self.rows.extend_from_slice(rows);
+        self.window = Window { copied: true, rows: 0..rows.len() };
+        // A column at a time: with millions of rows one column stays in the caches where all don't.
         let copy = |column: &mut Column<'d, T>| {
             column.chosen.clear();
             column.chosen.extend(rows.iter().map(|row| column.from[*row]));
@@ -89,9 +108,37 @@ impl<'b, 'd, T: Real> Batch<'b, 'd, T> {
         Ok(())
     }
 
+    /// Chooses samples that follow each other in the binding: nothing is copied.
+    ///
+    /// # Errors
+    /// As [`Batch::select`].
+    pub fn select_range(&mut self, rows: Range<usize>) -> Result<()> {
+        self.check_range(&rows, self.bound.samples())?;
+        self.window = Window { copied: false, rows };
+        Ok(())
+    }
+
+    /// Of the rows last given to [`Batch::select`], evaluates those at these places: an epoch's samples copied at once, in the order
+    /// of the epoch, and its batches evaluated one after the other cost half of the batches copied one by one.
+    ///
+    /// # Errors
+    /// As [`Batch::select`], for places that aren't there.
+    pub fn narrow(&mut self, places: Range<usize>) -> Result<()> {
+        self.check_range(&places, self.rows.len())?;
+        self.window = Window { copied: true, rows: places };
+        Ok(())
+    }
+
+    fn check_range(&self, range: &Range<usize>, of: usize) -> Result<()> {
+        if range.start > range.end || range.end > of {
+            return Err(Error::Setting { name: "rows".into(), message: format!("rows {} to {} of {of}, which are counted from 0", range.start, range.end) });
+        }
+        self.bound.compiled.check_samples(range.len())
+    }
+
     /// The chosen rows.
-    pub fn rows(&self) -> &[usize] {
-        &self.rows
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.window.rows.clone().map(|k| if self.window.copied { self.rows[k] } else { k })
     }
 
     /// The value over the chosen samples, without computing anything of the gradient.
@@ -101,10 +148,10 @@ impl<'b, 'd, T: Real> Batch<'b, 'd, T> {
     pub fn value(&mut self, theta: &Params<T>) -> Result<T> {
         let compiled = &self.bound.compiled;
         compiled.check_theta(theta)?;
-        compiled.check_samples(self.rows.len())?;
+        compiled.check_samples(self.window.rows.len())?;
         let plan = &compiled.value;
-        let runner = Runner::for_batch(&mut self.value, plan, &self.columns, self.bound, self.rows.len());
-        Ok(scalar(plan, runner.run(plan, &self.columns, self.rows.len(), theta.values())))
+        let runner = Runner::for_batch(&mut self.value, plan, &self.columns, self.bound, self.window.rows.len());
+        Ok(scalar(plan, runner.run(plan, &self.columns, &self.window, theta.values())))
     }
 
     /// Value and gradient over the chosen samples, into a gradient made before.
@@ -116,9 +163,9 @@ impl<'b, 'd, T: Real> Batch<'b, 'd, T> {
         compiled.check_theta(theta)?;
         compiled.check_grad(grad)?;
         let plan = compiled.gradient()?;
-        compiled.check_samples(self.rows.len())?;
-        let runner = Runner::for_batch(&mut self.gradient, plan, &self.columns, self.bound, self.rows.len());
-        Ok(value_and_grad(plan, runner.run(plan, &self.columns, self.rows.len(), theta.values()), grad))
+        compiled.check_samples(self.window.rows.len())?;
+        let runner = Runner::for_batch(&mut self.gradient, plan, &self.columns, self.bound, self.window.rows.len());
+        Ok(value_and_grad(plan, runner.run(plan, &self.columns, &self.window, theta.values()), grad))
     }
 
     /// As [`Bound::find_non_finite`], over the chosen samples; the sample of the report is its row in the binding.
@@ -128,12 +175,12 @@ impl<'b, 'd, T: Real> Batch<'b, 'd, T> {
     pub fn find_non_finite(&self, theta: &Params<T>) -> Result<Option<NonFinite>> {
         let mut inputs: Vec<Vec<&[T]>> = vec![Vec::new(); self.bound.table.inputs.len()];
         for column in &self.columns {
-            inputs[column.input].push(&column.chosen);
+            inputs[column.input].push(self.window.of(column));
         }
-        let copy = Bound::over(&self.bound.compiled, Table { inputs, samples: self.rows.len() });
+        let copy = Bound::over(&self.bound.compiled, Table { inputs, samples: self.window.rows.len() });
         let mut report = copy.find_non_finite(theta)?;
         if let Some(report) = &mut report {
-            report.sample = report.sample.and_then(|k| self.rows.get(k).copied());
+            report.sample = report.sample.and_then(|k| self.rows().nth(k));
         }
         Ok(report)
     }
@@ -180,30 +227,30 @@ impl<T: Real> Runner<T> {
     }
 
     /// Runs both moments; gives back the slots.
-    fn run(&mut self, plan: &Plan<T>, columns: &[Column<'_, T>], samples: usize, theta: &[T]) -> &[f64] {
+    fn run(&mut self, plan: &Plan<T>, columns: &[Column<'_, T>], window: &Window, theta: &[T]) -> &[f64] {
         let slots = &mut self.bind.workspace.slots;
         if let Some(slot) = plan.count {
-            slots[slot] = samples as f64;
+            slots[slot] = window.rows.len() as f64;
         }
         for (slot, x) in slots[..plan.params].iter_mut().zip(theta) {
             *slot = x.to_f64();
         }
-        self.bind.run(&plan.bind, columns, samples, &mut self.room);
+        self.bind.run(&plan.bind, columns, window, &mut self.room);
         std::mem::swap(&mut self.bind.workspace.slots, &mut self.call.workspace.slots);
-        self.call.run(&plan.call, columns, samples, &mut self.room);
+        self.call.run(&plan.call, columns, window, &mut self.room);
         std::mem::swap(&mut self.bind.workspace.slots, &mut self.call.workspace.slots);
         &self.bind.workspace.slots
     }
 }
 
 impl<T: Real> Moment<T> {
-    fn run(&mut self, stages: &[CompiledStage<T>], columns: &[Column<'_, T>], samples: usize, room: &mut Vec<&'static [T]>) {
+    fn run(&mut self, stages: &[CompiledStage<T>], columns: &[Column<'_, T>], window: &Window, room: &mut Vec<&'static [T]>) {
         for (k, (stage, pass)) in stages.iter().zip(&self.passes).enumerate() {
             stage.uniforms.run(&mut self.workspace.slots);
             if let (Some(compiled), Some((places, workers))) = (&stage.pass, pass) {
                 let mut slices: Vec<&[T]> = emptied(std::mem::take(room));
-                slices.extend(places.iter().map(|place| columns[*place].chosen.as_slice()));
-                self.workspace.run_pass(k, compiled, &slices, samples, workers, &mut []);
+                slices.extend(places.iter().map(|place| window.of(&columns[*place])));
+                self.workspace.run_pass(k, compiled, &slices, window.rows.len(), workers, &mut []);
                 *room = emptied(slices);
             }
         }
