@@ -79,6 +79,9 @@ impl<'g> Term<'g> {
 
 type Terms<'g> = SmallVec<[Term<'g>; 1]>;
 
+/// A vector of at most this many seeds is taken apart where its entries would mix, which multiplies the work below by their number but saves a pass.
+const MOST_SEEDS: usize = 8;
+
 /// Adds the gradient of `result`, one number, to its graph, by the inputs `wrt` (parameters and data).
 ///
 /// # Errors
@@ -229,13 +232,15 @@ impl<'g> Walk<'g, '_> {
                 if let Some(factor) = fault {
                     pull.coefficient = pull.coefficient * factor;
                 }
-                let outgoing = match op {
+                let outgoing: Terms<'g> = match op {
                     // A rearranged adjoint has the operand's dimensions already.
-                    Op::Reshape(_) | Op::Arrange(_) => self.settle_samples(pull, answer, operands[record.operand]),
+                    Op::Reshape(_) | Op::Arrange(_) => smallvec::smallvec![self.settle_samples(pull, answer, operands[record.operand])],
                     _ => self.settle(pull, answer, operands[record.operand]),
                 };
-                record.outgoing.push((!self.is_zero(outgoing.coefficient)).then(|| outgoing.whole().id()));
-                self.add(args[record.operand], outgoing);
+                for term in outgoing {
+                    record.outgoing.push((!self.is_zero(term.coefficient)).then(|| term.whole().id()));
+                    self.add(args[record.operand], term);
+                }
             }
         }
         self.contributions.append(&mut records);
@@ -357,11 +362,48 @@ impl<'g> Walk<'g, '_> {
     }
 
     /// Brings a contribution to the operand's shape: sums over the axes along which the operand was broadcast.
-    fn settle(&self, term: Term<'g>, answer: Expr<'g>, operand: Expr<'g>) -> Term<'g> {
+    ///
+    /// Where that would mix the entries of a vector of seeds that are not known before the pass, each entry goes its own way from here.
+    fn settle(&mut self, term: Term<'g>, answer: Expr<'g>, operand: Expr<'g>) -> Terms<'g> {
         let (answer, target) = (answer.shape(), operand.shape());
         if self.is_zero(term.coefficient) || answer == target {
-            return term;
+            return smallvec::smallvec![term];
         }
+        let stays_per_sample = target.varies_over_samples() || !answer.varies_over_samples();
+        if let Some(seed) = term.seed.filter(|_| stays_per_sample) {
+            let dims = seed.shape();
+            let spanned: SmallVec<[usize; 4]> = (0..dims.dims().len()).filter(|a| dims.extent_from_right(*a) > 1).collect();
+            let mixes = !spanned.is_empty() && spanned.iter().all(|a| target.extent_from_right(*a) == 1);
+            if mixes && dims.entries() <= MOST_SEEDS && self.is_late(seed.id()) {
+                let split = self.split(term.applied(), seed, &spanned);
+                return split.into_iter().map(|t| self.fold(t, &answer, &target, &spanned)).collect();
+            }
+        }
+        smallvec::smallvec![self.fold(term, &answer, &target, &[])]
+    }
+
+    /// One term for each entry of a vector of seeds: the coefficient at that entry, along the axes that the seeds span.
+    fn split(&self, term: Term<'g>, seed: Expr<'g>, spanned: &[usize]) -> Terms<'g> {
+        let dims: SmallVec<[usize; 4]> = seed.shape().dims().into();
+        let flat = seed.reshape(&[seed.shape().entries()]);
+        let entries = (0..seed.shape().entries()).map(|entry| {
+            let mut coefficient = term.coefficient;
+            let mut rest = entry;
+            for from_right in 0..dims.len() {
+                let extent = dims[dims.len() - 1 - from_right];
+                let index = rest % extent;
+                rest /= extent;
+                if spanned.contains(&from_right) && coefficient.shape().extent_from_right(from_right) > 1 {
+                    coefficient = coefficient.slice(-(from_right as isize) - 1, index..index + 1);
+                }
+            }
+            Term { seed: Some(flat.index(&[entry])), coefficient, ..term }
+        });
+        entries.collect()
+    }
+
+    /// Sums over the axes along which the operand was broadcast, but those that are done.
+    fn fold(&self, term: Term<'g>, answer: &Shape, target: &Shape, done: &[usize]) -> Term<'g> {
         // What is summed is what the guard lets through. (A reduction's operand is the larger one: there is nothing to sum.)
         let grows =
             target.dims().len() >= answer.dims().len() && target.entries() >= answer.entries() && target.varies_over_samples() >= answer.varies_over_samples();
@@ -371,13 +413,13 @@ impl<'g> Walk<'g, '_> {
         let spans = |axis: usize| term.seed.is_some_and(|s| s.shape().extent_from_right(axis) > 1 && target.extent_from_right(axis) == 1);
         let early = (0..answer.dims().len()).any(spans);
         if early {
-            term = if crosses { self.settle_shapes(term, &answer, &target) } else { Term::plain(term.whole()) };
+            term = if crosses { self.settle_shapes(term, answer, target) } else { Term::plain(term.whole()) };
         }
         let Term { mut seed, guard, mut coefficient } = term;
         let rank = answer.dims().len().max(coefficient.shape().dims().len());
         for axis in 0..rank {
             let (met, wanted) = (answer.extent_from_right(axis), target.extent_from_right(axis));
-            if met > wanted && wanted == 1 {
+            if met > wanted && wanted == 1 && !done.contains(&axis) {
                 let held = coefficient.shape().extent_from_right(axis);
                 coefficient = if held > 1 { coefficient.fold_keeping(Fold::Sum, axis) } else { coefficient * met as f64 };
             }
@@ -397,7 +439,7 @@ impl<'g> Walk<'g, '_> {
         if early {
             return Term { seed, guard, coefficient };
         }
-        self.settle_shapes(Term { seed, guard, coefficient }, &answer, &target)
+        self.settle_shapes(Term { seed, guard, coefficient }, answer, target)
     }
 
     /// Brings a contribution of the operand's dimensions to its samples axis.
