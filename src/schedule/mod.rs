@@ -21,7 +21,8 @@ use std::fmt;
 /// A per-sample value of at most this many entries is unrolled into scalars; a larger one stays a loop.
 ///
 /// 64 is an 8 by 8 matrix. Measured on the interpreter (logistic on d columns, f64, one thread, ns a sample, loops against unrolled):
-/// d = 10: 10.4 against 8.1; d = 32: 14.9 against 11.6; d = 64: 26.4 against 19.6; d = 100: 39.4 against 30.9 (Zen 5 server, 2026-11-21).
+/// d = 10: 10.4 against 8.1; d = 32: 14.9 against 11.6; d = 64: 26.4 against 19.6; d = 100: 39.4 against 30.9 (Zen 5 server, 2026-11-21,
+/// with tile buffers of 24 KiB and other work on the machine: one run, the best of 40 calls, so read them as ratios).
 /// Unrolling goes on paying there, but code and compile time grow with the entries, so it stops at 64.
 pub const UNROLL: usize = 64;
 

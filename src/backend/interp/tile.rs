@@ -7,7 +7,8 @@ use crate::shape::Dims;
 use smallvec::SmallVec;
 
 /// Bytes of registers and tile buffers: they stay in the L2 cache, and mostly in L1. Measured (logistic on 100 columns, f64, ns a sample):
-/// 12 KiB 55, 24 KiB 37, 40 KiB 31, 64 KiB 29, 128 KiB 30 (Zen 5 server, 48 KiB of L1, 2026-11-21).
+/// 12 KiB 55, 24 KiB 37, 40 KiB 31, 64 KiB 29, 128 KiB 30 (Zen 5 server, 48 KiB of L1, 2026-11-21, one run
+/// with other work on the machine: above 40 KiB the differences are within its noise).
 const TILE_BYTES: usize = 64 << 10;
 /// Samples in a tile at most. An exponential kernel took 1.3 ns a sample with tiles of 256 and 1.05 with 1024.
 const LONGEST_TILE: usize = 1024;
