@@ -117,7 +117,8 @@ impl UniformProgram {
                     }
                     Instruction::Fold { fold: *fold, out, groups }
                 }
-                Op::Reduce(_, Axis::Samples) => unreachable!("a pass computes reductions over samples"),
+                Op::Gather => unreachable!("a gathered row belongs to a sample"),
+                Op::Reduce(_, Axis::Samples) | Op::SumBy(_) => unreachable!("a pass computes reductions over samples"),
             });
         }
         UniformProgram { instructions }
