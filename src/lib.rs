@@ -88,6 +88,7 @@
 
 pub mod backend;
 pub mod check;
+pub mod constraint;
 pub mod diff;
 pub mod dist;
 pub mod error;
@@ -100,6 +101,7 @@ pub mod op;
 pub mod pipeline;
 pub mod real;
 pub mod runtime;
+pub mod sample;
 pub mod schedule;
 pub mod shape;
 pub mod simplify;
@@ -124,6 +126,7 @@ pub mod prelude {
     pub use crate::pipeline::Options;
     pub use crate::runtime::params::{Grad, Params};
     pub use crate::runtime::program::{Bound, Function, Program};
+    pub use crate::sample::Sample;
     pub use crate::shape::Shape;
 }
 

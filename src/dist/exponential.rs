@@ -8,7 +8,7 @@ use rand_distr::{Distribution as _, Exp1};
 /// An exponential distribution; make it with [`exponential`].
 #[derive(Clone, Copy, Debug)]
 pub struct Exponential<'g> {
-    pub(crate) rate: Expr<'g>,
+    rate: Expr<'g>,
 }
 
 /// The exponential distribution with `rate > 0`, one over its mean.
@@ -41,6 +41,13 @@ impl<'g> Exponential<'g> {
     pub fn cdf(self, x: impl Operand<'g>) -> Expr<'g> {
         let x = beside(self.rate, x);
         x.lt(0.0).select(0.0, -(-(self.rate * x)).exp_m1())
+    }
+
+    /// The Kullback-Leibler divergence of `other` from this one: `u - ln(1 + u)` with `u = (rate_other - rate) / rate`.
+    #[track_caller]
+    pub fn kl(self, other: Exponential<'g>) -> Expr<'g> {
+        let u = (other.rate - self.rate) / self.rate;
+        u - u.ln_1p()
     }
 }
 

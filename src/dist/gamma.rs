@@ -10,8 +10,8 @@ use std::f64::consts::TAU;
 /// A gamma distribution; make it with [`gamma`].
 #[derive(Clone, Copy, Debug)]
 pub struct Gamma<'g> {
-    pub(crate) shape: Expr<'g>,
-    pub(crate) rate: Expr<'g>,
+    shape: Expr<'g>,
+    rate: Expr<'g>,
 }
 
 /// The gamma distribution with `shape > 0` and `rate > 0` (one over the scale); its mean is `shape / rate`.
@@ -42,6 +42,14 @@ impl<'g> Gamma<'g> {
     #[track_caller]
     pub fn variance(self) -> Expr<'g> {
         self.shape / self.rate.square()
+    }
+
+    /// The Kullback-Leibler divergence of `other` from this one, with shapes `a`, `c` and rates `b`, `d`:
+    /// `(a - c) digamma(a) - ln_gamma(a) + ln_gamma(c) + c ln(b / d) + a (d - b) / b`.
+    #[track_caller]
+    pub fn kl(self, other: Gamma<'g>) -> Expr<'g> {
+        let (a, b, c, d) = (self.shape, self.rate, other.shape, other.rate);
+        (a - c) * a.digamma() - (a.ln_gamma() - c.ln_gamma()) + c * (b / d).ln() + a * ((d - b) / b)
     }
 }
 

@@ -9,8 +9,8 @@ use rand_distr::{Distribution as _, Exp1};
 /// A Laplace distribution; make it with [`laplace`].
 #[derive(Clone, Copy, Debug)]
 pub struct Laplace<'g> {
-    pub(crate) loc: Expr<'g>,
-    pub(crate) scale: Expr<'g>,
+    loc: Expr<'g>,
+    scale: Expr<'g>,
 }
 
 /// The Laplace distribution around `loc`, with mean absolute deviation `scale > 0`.
@@ -42,6 +42,14 @@ impl<'g> Laplace<'g> {
         let z = (beside(self.loc, x) - self.loc) / self.scale;
         let tail = 0.5 * (-z.abs()).exp();
         z.lt(0.0).select(tail, 1.0 - tail)
+    }
+
+    /// The Kullback-Leibler divergence of `other` from this one: `(scale exp(-d / scale) + d) / scale_other - ln(scale / scale_other) - 1`
+    /// with `d = |loc - loc_other|`.
+    #[track_caller]
+    pub fn kl(self, other: Laplace<'g>) -> Expr<'g> {
+        let d = (self.loc - other.loc).abs();
+        (self.scale * (-(d / self.scale)).exp() + d) / other.scale - (self.scale / other.scale).ln() - 1.0
     }
 }
 

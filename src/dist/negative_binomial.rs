@@ -2,7 +2,7 @@
 
 use super::gammas::ln_rising;
 use super::support::{beside, counted, no_count, x_ln_1p};
-use super::univariate;
+use super::{poisson, univariate};
 use crate::expr::{Expr, Operand};
 use rand_distr::Distribution as _;
 
@@ -52,10 +52,7 @@ impl<'g> NegativeBinomial<'g> {
 }
 
 univariate!(NegativeBinomial, "negative_binomial", |d| (positive count = d.count, not_negative mean = d.mean()) => {
-    // A Poisson number whose rate is gamma distributed.
+    // Poisson's, with a rate that is gamma distributed; of mean 0 there is no such rate, and no event.
     let rate = rand_distr::Gamma::new(count, mean / count).ok();
-    move |rng| match rand_distr::Poisson::new(rate.as_ref().map_or(0.0, |r| r.sample(&mut *rng))) {
-        Ok(events) => events.sample(rng),
-        Err(_) => 0.0,
-    }
+    move |rng| rate.as_ref().map_or(0.0, |r| poisson::sampler(r.sample(&mut *rng))(rng))
 });

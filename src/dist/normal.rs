@@ -8,8 +8,8 @@ use rand_distr::{Distribution as _, StandardNormal};
 /// A normal distribution with expressions for parameters; make it with [`normal`].
 #[derive(Clone, Copy, Debug)]
 pub struct Normal<'g> {
-    pub(crate) loc: Expr<'g>,
-    pub(crate) scale: Expr<'g>,
+    loc: Expr<'g>,
+    scale: Expr<'g>,
 }
 
 /// The normal distribution with mean `loc` and standard deviation `scale` (which must be positive: `raw.softplus()` or `raw.exp()` of an
@@ -54,6 +54,14 @@ impl<'g> Normal<'g> {
     #[track_caller]
     pub fn cdf(self, x: impl Operand<'g>) -> Expr<'g> {
         standard_normal_cdf((beside(self.loc, x) - self.loc) / self.scale)
+    }
+
+    /// The Kullback-Leibler divergence of `other` from this one: `(r^2 - 1) / 2 - ln r + ((loc - loc_other) / scale_other)^2 / 2` with
+    /// `r = scale / scale_other`, by `exp_m1(2 ln r)`.
+    #[track_caller]
+    pub fn kl(self, other: Normal<'g>) -> Expr<'g> {
+        let ln_r = self.scale.ln() - other.scale.ln();
+        0.5 * ((2.0 * ln_r).exp_m1() + ((self.loc - other.loc) / other.scale).square()) - ln_r
     }
 }
 

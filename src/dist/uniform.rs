@@ -45,7 +45,7 @@ impl<'g> Uniform<'g> {
     }
 }
 
-univariate!(Uniform, "uniform", |d| (finite low = d.low, finite high = d.high, positive _width = d.high - d.low) => move |rng| {
+univariate!(Uniform, "uniform", |d| (finite low = d.low, positive width = d.high - d.low) => move |rng| {
     let u: f64 = rng.random();
-    low + (high - low) * u
+    low + width * u
 }; cdf);
