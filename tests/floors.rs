@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["special", "labels", "real", "column", "shape", "op", "error"],
     &["graph"],
-    &["expr", "dist", "loss"],
+    &["expr", "constraint", "dist", "loss"],
     &["diff", "simplify"],
     &["schedule"],
     &["kernel"],
     &["backend"],
     &["runtime"],
     &["pipeline"],
-    &["check", "fit"],
+    &["check", "fit", "sample"],
 ];
 /// The files that may hold `unsafe`.
 const UNSAFE: &[&str] =
