@@ -22,9 +22,7 @@ const ROWS: usize = 12;
 /// A tableau is given up when its newest diagonal entry is this much worse than the best one.
 const WORSE: f64 = 2.0;
 /// An error below this fraction of the value is as good as any: no further start is tried.
-const ENOUGH: f64 = 1e-12;
-/// Two results this many times their errors apart contradict each other.
-const CONTRADICTION: f64 = 20.0;
+const ENOUGH: f64 = 1e-11;
 /// What extrapolation makes of a rounding in one of its differences, at most.
 const AMPLIFIED: f64 = 4.0;
 
@@ -46,7 +44,8 @@ pub fn derivative(x: f64, mut f: impl FnMut(f64) -> f64) -> Derivative {
     refined(x, &STEPS, 0.5 * f64::EPSILON, &mut f)
 }
 
-/// The same from these starting steps, for values good to a fraction `noise` of themselves. Two starts that contradict each other make doubt.
+/// The same from these starting steps, for values good to a fraction `noise` of themselves. A tableau's own estimate can be small by accident,
+/// where it straddles a pole or a kink; that two starts agree can't: the result is the pair that agrees best.
 pub(super) fn refined(x: f64, steps: &[Step], noise: f64, f: &mut impl FnMut(f64) -> f64) -> Derivative {
     let at = f(x);
     let mut best = Derivative { value: f64::NAN, error: f64::INFINITY, at };
@@ -60,19 +59,15 @@ pub(super) fn refined(x: f64, steps: &[Step], noise: f64, f: &mut impl FnMut(f64
             continue;
         }
         let (value, error) = extrapolate(x, h, noise, f);
+        for (other, doubt) in &found {
+            let together = error.min(*doubt).max((value - other).abs());
+            if together < best.error {
+                (best.value, best.error) = (if error < *doubt { value } else { *other }, together);
+            }
+        }
         found.push((value, error));
-        if error < best.error {
-            (best.value, best.error) = (value, error);
-        }
-        if best.error <= ENOUGH * best.value.abs() && found.len() > 1 {
+        if best.error <= ENOUGH * best.value.abs() {
             break;
-        }
-    }
-    let own = best.error;
-    for (value, error) in found {
-        let apart = (value - best.value).abs();
-        if apart > CONTRADICTION * (own + error) {
-            best.error = best.error.max(apart);
         }
     }
     best

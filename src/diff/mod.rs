@@ -228,7 +228,8 @@ impl<'g> Walk<'g, '_> {
                 match self.defect {
                     Some(Defect::Factor(of, factor)) if of.is_none_or(|k| k == record.operand) => pull.coefficient = pull.coefficient * *factor,
                     Some(Defect::Exchanged) => pull = pulls.get(1 - record.operand.min(1)).copied().unwrap_or(pull),
-                    Some(Defect::Reversed) => pull.coefficient = fault::reversed(self.graph, pull.coefficient),
+                    Some(Defect::Reversed) if pull.coefficient.shape().entries() > 1 => pull.coefficient = fault::reversed(self.graph, pull.coefficient),
+                    Some(Defect::Reversed) => pull.seed = pull.seed.map(|s| fault::reversed(self.graph, s)),
                     _ => {}
                 }
                 let outgoing: Terms<'g> = match op {
