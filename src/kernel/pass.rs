@@ -29,6 +29,7 @@ pub fn lower_pass<T: Real>(dag: &Dag, pass: &Pass, slots: &[usize], output_colum
         let kernel = if step.dims.is_empty() { unrolled::<T>(&mut shared, step) } else { nested::<T>(&mut shared, step) };
         shared.kernels.steps.push(kernel);
     }
+    shared.kernels.choose_lanes();
     shared.kernels
 }
 

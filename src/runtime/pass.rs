@@ -75,6 +75,11 @@ impl<T: Real> CompiledPass<T> {
         self.executable.describe()
     }
 
+    /// Its machine code, if it has any; `columns` names the data.
+    pub fn assembly(&self, columns: &[String]) -> Option<String> {
+        self.executable.assembly(&self.kernels, columns)
+    }
+
     /// Working memory for one thread, made anew.
     pub fn new_worker(&self, samples: usize) -> Worker<T> {
         Worker { scratch: self.executable.scratch(), sums: vec![0.0; self.folds.len()], tree: Tree::new(self.folds.clone(), samples.div_ceil(LEAF)) }

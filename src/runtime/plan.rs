@@ -118,20 +118,33 @@ impl<T: Real> Plan<T> {
         bind.chain(self.call.iter().enumerate().map(|(k, s)| ("call", k, s)))
     }
 
+    /// The names of a pass's columns.
+    fn column_names(&self, pass: &CompiledPass<T>) -> Vec<String> {
+        let name = |(input, e): &(u32, u32)| {
+            let input = &self.dag.data()[*input as usize];
+            if input.shape.entries() == 1 { input.name.clone() } else { format!("{}[{e}]", input.name) }
+        };
+        pass.kernels.columns.iter().map(name).collect()
+    }
+
+    /// Every pass's machine code as text.
+    pub fn assembly(&self) -> String {
+        let mut out = String::new();
+        for (moment, k, stage) in self.stages() {
+            if let Some(pass) = &stage.pass {
+                out += &format!("{moment} pass {k}, {}, {}\n", T::NAME, pass.describe());
+                out += &pass.assembly(&self.column_names(pass)).unwrap_or_default();
+            }
+        }
+        out
+    }
+
     /// Every pass's kernels as text.
     pub fn kernels(&self) -> String {
         let mut out = String::new();
         for (moment, k, stage) in self.stages() {
             if let Some(pass) = &stage.pass {
-                let names: Vec<String> = pass
-                    .kernels
-                    .columns
-                    .iter()
-                    .map(|(input, e)| {
-                        let input = &self.dag.data()[*input as usize];
-                        if input.shape.entries() == 1 { input.name.clone() } else { format!("{}[{e}]", input.name) }
-                    })
-                    .collect();
+                let names = self.column_names(pass);
                 out += &format!("{moment} pass {k}, {}, {} accumulators of {} lanes\n", T::NAME, pass.kernels.accumulators.len(), pass.kernels.lanes::<T>());
                 out += &text::print(&pass.kernels, &names);
             }
