@@ -2,7 +2,7 @@
 
 use super::LEAF;
 use super::tree::Tree;
-use crate::backend::{self, Backend, Executable, Leaf, Scratch};
+use crate::backend::{self, Backend, Executable, Leaf, Scratch, environment};
 use crate::graph::Fold;
 use crate::kernel::ir::{Inst, PassKernels};
 use crate::real::Real;
@@ -104,7 +104,7 @@ impl<T: Real> CompiledPass<T> {
         // A full queue of idle workers only means that this one is made anew another time.
         let run = |c: usize, row: &mut [f64], slices: &mut [&mut [T]]| {
             let mut worker = self.idle_worker(workers);
-            self.run_chunk(part(c), &mut worker, row, slices);
+            environment::with_default(|| self.run_chunk(part(c), &mut worker, row, slices));
             let _ = workers.idle.push(worker);
         };
         let width = self.folds.len();

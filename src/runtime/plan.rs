@@ -2,7 +2,7 @@
 
 use super::columns::Table;
 use super::pass::{CompiledPass, Samples, Worker, Workers};
-use crate::backend::Backend;
+use crate::backend::{Backend, environment};
 use crate::graph::{Dag, NodeId, Op};
 use crate::kernel::pass::lower_pass;
 use crate::kernel::text;
@@ -198,6 +198,10 @@ pub(super) struct Workspace<T> {
 impl<'d, T: Real> BoundPlan<'d, T> {
     /// Runs the bind moment.
     pub fn new(plan: &Plan<T>, table: &Table<'d, T>) -> Self {
+        environment::with_default(|| Self::bound(plan, table))
+    }
+
+    fn bound(plan: &Plan<T>, table: &Table<'d, T>) -> Self {
         let mut workspace = Workspace::new(plan.image.clone(), &plan.bind, table.samples);
         if let Some(slot) = plan.count {
             workspace.slots[slot] = table.samples as f64;
@@ -215,6 +219,10 @@ impl<'d, T: Real> BoundPlan<'d, T> {
 
     /// Evaluates at a point; `read` gets the slots when all is done, `outputs` receives per-sample results.
     pub fn evaluate<R>(&self, plan: &Plan<T>, theta: &[T], outputs: &mut [Vec<T>], read: impl FnOnce(&[f64]) -> R) -> R {
+        environment::with_default(|| self.evaluated(plan, theta, outputs, read))
+    }
+
+    fn evaluated<R>(&self, plan: &Plan<T>, theta: &[T], outputs: &mut [Vec<T>], read: impl FnOnce(&[f64]) -> R) -> R {
         let mut workspace = self.workspaces.pop().unwrap_or_else(|| Box::new(Workspace::new(self.slots.clone(), &plan.call, self.samples)));
         for (slot, x) in workspace.slots[..plan.params].iter_mut().zip(theta) {
             *slot = x.to_f64();
