@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::expr::Expr;
-use rand::Rng;
+use rand::{Rng, RngExt};
 
 /// A parameter as sampling sees it.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,23 @@ impl Draw {
 
 fn refused(distribution: &str, parameter: &str, value: f64, expected: &str) -> Error {
     Error::Distribution { distribution: distribution.into(), parameter: parameter.into(), value, expected: expected.into() }
+}
+
+/// Draws an index with the probabilities whose logarithms, up to a common term, are given.
+pub(super) fn chooser(distribution: &str, log_weights: &[f64]) -> Result<impl Fn(&mut dyn Rng) -> usize + Send + Sync + 'static> {
+    let largest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut total = 0.0;
+    let mut upto = Vec::new();
+    for w in log_weights {
+        total += (log_weight(distribution, "log_weights", *w)? - log_weight(distribution, "largest of log_weights", largest)?).exp();
+        upto.push(total);
+    }
+    finite(distribution, "sum of weights", total)?;
+    let last = upto.iter().position(|w| *w == total).unwrap_or(0);
+    Ok(move |rng: &mut dyn Rng| {
+        let u = rng.random::<f64>() * total;
+        upto.iter().position(|w| u < *w).unwrap_or(last)
+    })
 }
 
 macro_rules! domains {
