@@ -1,8 +1,8 @@
 //! The Dirichlet distribution: of probabilities that sum to 1.
 
-use super::draw::{Draw, Parameter, positive};
-use super::support::{beside, minus_infinity};
 use super::Distribution;
+use super::draw::{Draw, Parameter, positive};
+use super::support::{beside, minus_infinity, x_ln};
 use crate::error::Result;
 use crate::expr::{Expr, Operand};
 use rand_distr::{Distribution as _, Open01};
@@ -29,7 +29,7 @@ impl<'g> Dirichlet<'g> {
         let (x, a) = (beside(self.concentration, x), self.concentration);
         let norm = a.sum_dim(-1).ln_gamma() - a.ln_gamma().sum_dim(-1);
         let outside = x.min_dim(-1).lt(0.0).or((x.sum_dim(-1) - 1.0).abs().gt(TOLERANCE));
-        minus_infinity(outside, (a - 1.0).xlogy(x).sum_dim(-1) + norm)
+        minus_infinity(outside, x_ln(a - 1.0, x).sum_dim(-1) + norm)
     }
 
     /// The mean, `a / sum(a)`, `[k]`.

@@ -99,7 +99,7 @@ domains! {
     /// The probability of an event that is waited for.
     success(x) "above 0 and at most 1" if x > 0.0 && x <= 1.0;
     /// A number of trials, exact in `f64`.
-    count(x) "an integer from 0 to 2^53" if x >= 0.0 && x <= 9_007_199_254_740_992.0 && x.fract() == 0.0;
+    count(x) "an integer from 0 to 2^53" if (0.0..=9_007_199_254_740_992.0).contains(&x) && x.fract() == 0.0;
     /// The logarithm of a weight.
     log_weight(x) "a number, or minus infinity" if x < f64::INFINITY;
 }
