@@ -199,7 +199,9 @@ fn multivariate_normal_in_its_four_forms() {
         (0..n).map(|i| samples.row(i).transpose() - &loc).map(|r| log_norm - 0.5 * (r.transpose() * &inverse * &r)[(0, 0)]).sum()
     };
     type Make = for<'g> fn(Expr<'g>, Expr<'g>) -> dist::MultivariateNormal<'g>;
-    let forms: [(Make, Vec<usize>, Vec<f64>, DMatrix<f64>); 4] = [
+    // The constructor, its parameter's dimensions and numbers, and the covariance.
+    type Form = (Make, Vec<usize>, Vec<f64>, DMatrix<f64>);
+    let forms: [Form; 4] = [
         (|l, c| dist::multivariate_normal(l, c), vec![3, 3], row_major(&covariance), covariance.clone()),
         (|l, c| dist::multivariate_normal_cholesky(l, c), vec![3, 3], row_major(&factor), covariance.clone()),
         (
@@ -232,9 +234,23 @@ fn multivariate_normal_in_its_four_forms() {
             }
         }
     }
+    // Broadcasting must not make up entries: each of these would have a wrong normalisation.
     let g = Graph::new();
-    let m = dist::multivariate_normal_isotropic(g.param_with("loc", &[2]), 1.0).log_prob(g.data_with("x", &[3])).sum();
-    assert!(m.compile().unwrap_err().to_string().contains("[samples, 3] and [2] do not fit"));
+    let (one, two, s, x) = (g.param_with("one", &[1]), g.param_with("two", &[2]), g.param("s"), g.data_with("x", &[3]));
+    for (mistaken, shapes) in [
+        (dist::multivariate_normal_isotropic(one, 1.0).log_prob(x), "[1] and [samples, 3]"),
+        (dist::multivariate_normal_isotropic(two, 1.0).log_prob(x), "[2] and [samples, 3]"),
+        (dist::multivariate_normal_isotropic(s, 1.0).log_prob(x), "[] and []"),
+        (dist::multivariate_normal_diagonal(two, one).log_prob(two), "[2] and [1]"),
+        (dist::multivariate_normal(one, g.identity(2)).log_prob(two), "[1] and [2, 2]"),
+        (dist::multivariate_normal_cholesky(two, g.identity(3)).log_prob(two), "[2] and [3, 3]"),
+        (dist::dirichlet(one).log_prob(x), "[samples, 3] and [1]"),
+    ] {
+        let name = if shapes.starts_with("[samples") { "dirichlet" } else { "multivariate_normal" };
+        let all = mistaken.sum().compile().unwrap_err().to_string();
+        let words = format!("{name}: shapes {shapes} do not fit (at tests/distributions.rs");
+        assert!(all.contains(&words), "{words}: {all}");
+    }
 }
 
 #[test]

@@ -187,6 +187,13 @@ fn refusals_name_distribution_and_parameter() {
     assert!(message.contains("diagonal of the Cholesky factor must be positive and finite, but is NaN"), "{message}");
     let message = dist::multivariate_normal_isotropic(g.array(&[2], &[0.0, 0.0]), 1.0).sample(1, &mut rng).unwrap_err().to_string();
     assert!(message.contains("a draw has 2 numbers; sample_matrix"), "{message}");
+    let mismatched = dist::multivariate_normal_cholesky(g.array(&[3], &[0.0; 3]), g.identity(2)).sample_matrix(1, &mut rng).unwrap_err().to_string();
+    assert!(mismatched.contains("multivariate_normal: shapes [3] and [2, 2] do not fit"), "{mismatched}");
+    let g = Graph::new();
+    let mismatched = dist::normal(g.array(&[3], &[0.0; 3]), g.array(&[2], &[1.0; 2])).sample_matrix(1, &mut rng).unwrap_err().to_string();
+    assert!(mismatched.contains("broadcast to [3]: shapes [2] do not fit"), "{mismatched}");
+    let g = Graph::new();
+    let c = |x| g.constant(x);
     assert_eq!(dist::geometric(c(1.0)).sample(3, &mut rng).unwrap(), [0.0; 3]);
     let huge = dist::poisson(c(1e30)).sample(100, &mut rng).unwrap();
     assert!(huge.iter().all(|x| (x - 1e30).abs() < 6e15));

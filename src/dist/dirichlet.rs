@@ -27,6 +27,10 @@ impl<'g> Dirichlet<'g> {
     #[track_caller]
     pub fn log_prob(self, x: impl Operand<'g>) -> Expr<'g> {
         let (x, a) = (beside(self.concentration, x), self.concentration);
+        let (found, expected) = (x.shape(), a.shape());
+        if found.dims().last() != expected.dims().last() && !x.is_poisoned() && !a.is_poisoned() {
+            return x.refused("dirichlet", vec![found, expected]);
+        }
         let norm = a.sum_dim(-1).ln_gamma() - a.ln_gamma().sum_dim(-1);
         let outside = x.min_dim(-1).lt(0.0).or((x.sum_dim(-1) - 1.0).abs().gt(TOLERANCE));
         minus_infinity(outside, x_ln(a - 1.0, x).sum_dim(-1) + norm)

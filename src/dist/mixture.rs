@@ -78,6 +78,8 @@ impl<'g> Distribution<'g> for Boxed<'g> {
 
 /// The mixture of these components with weights `softmax(logits)`, `[k]` for `k` components (or `[samples, k]`).
 ///
+/// Components whose parameters are the entries of vectors: `(0..k).map(|j| normal(loc.index(&[j]), 1.0)).collect::<Vec<_>>()`.
+///
 /// ```
 /// use tapeless::{dist::{cauchy, mixture, normal}, prelude::*};
 /// # fn main() -> tapeless::Result<()> {
