@@ -182,7 +182,9 @@ impl<T: Real> Trace<'_, '_, T> {
                 Op::Elem(Elem::Select) => k == if numbers[0] != 0.0 { 1 } else { 2 },
                 _ => true,
             };
-            let bad = (0..operands.len()).filter(|k| follows(*k) && !numbers[*k].is_finite()).min_by_key(|k| operands[*k].0);
+            // A constant that isn't finite was written on purpose: what led to its choice says more.
+            let made = |k: usize| !matches!(dag.node(operands[k].0).op, Op::Const(_));
+            let bad = (0..operands.len()).filter(|k| follows(*k) && made(*k) && !numbers[*k].is_finite()).min_by_key(|k| operands[*k].0);
             let Some(k) = bad else {
                 let inputs = operands.iter().zip(&numbers).map(|((a, _), x)| (dag.describe(*a), *x)).collect();
                 return self.report(id, sample.filter(|_| node.shape.varies_over_samples()), inputs, number(&at_sample, id, entry));
