@@ -210,6 +210,24 @@ pub enum Error {
         /// The declared dimensions.
         expected: Shape,
     },
+    /// Labels bound to a data input of real numbers.
+    ColumnKind {
+        /// The data input.
+        name: String,
+        /// Where it was declared.
+        place: Option<Place>,
+    },
+    /// A label that is missing, negative, or too large for what it is used for.
+    Label {
+        /// The column.
+        name: String,
+        /// The sample, from 0.
+        sample: usize,
+        /// What is wrong with its label.
+        message: String,
+        /// The use that says how large labels may be.
+        place: Option<Place>,
+    },
     /// A reduction that has no value without samples (mean, min, max), and no samples.
     NoSamples {
         /// The reduction.
@@ -282,6 +300,17 @@ pub enum Error {
         /// The ones there are.
         available: Vec<String>,
     },
+    /// A parameter of a distribution outside of its domain, where samples are drawn.
+    Distribution {
+        /// The distribution.
+        distribution: String,
+        /// The parameter.
+        parameter: String,
+        /// The number it has.
+        value: f64,
+        /// What it must be.
+        expected: String,
+    },
     /// A setting out of its range (a learning rate, a number of steps, a saved state of another stepper).
     Setting {
         /// The setting.
@@ -310,6 +339,14 @@ impl fmt::Display for Error {
             Error::ColumnShape { name, found, expected } => {
                 write!(f, "data `{name}` has {found} columns, but is declared {expected}")
             }
+            Error::ColumnKind { name, place } => {
+                write!(f, "data column `{name}` is given integers, but is declared as real numbers")?;
+                place.map_or(Ok(()), |p| write!(f, " (at {p})"))
+            }
+            Error::Label { name, sample, message, place } => {
+                write!(f, "label column `{name}`, sample {sample}: {message}")?;
+                place.map_or(Ok(()), |p| write!(f, " (used at {p})"))
+            }
             Error::NoSamples { op, place } => {
                 write!(f, "{op} over no samples has no value")?;
                 place.map_or(Ok(()), |p| write!(f, " (at {p})"))
@@ -329,6 +366,7 @@ impl fmt::Display for Error {
             Error::NonFinite(report) => fmt::Display::fmt(report, f),
             Error::Parse { line, message } => write!(f, "line {line}: {message}"),
             Error::Backend { asked, available } => write!(f, "backend `{asked}` can't be used here; available: {}", list(available)),
+            Error::Distribution { distribution, parameter, value, expected } => write!(f, "{distribution}: {parameter} must be {expected}, but is {value}"),
             Error::Setting { name, message } => write!(f, "{name}: {message}"),
         }
     }

@@ -93,6 +93,8 @@
 
 pub mod backend;
 pub mod check;
+pub mod column;
+pub mod constraint;
 mod derivatives;
 pub mod diff;
 pub mod dist;
@@ -101,18 +103,20 @@ pub mod expr;
 pub mod fit;
 pub mod graph;
 pub mod kernel;
+pub mod labels;
 pub mod loss;
 pub mod op;
 pub mod pipeline;
 pub mod real;
 pub mod runtime;
+pub mod sample;
 pub mod schedule;
 pub mod shape;
 pub mod simplify;
 mod special;
 
 pub use error::{Error, Mistake, NonFinite, Place, Result};
-pub use expr::{Expr, Graph, Operand};
+pub use expr::{Expr, Graph, Labels, Operand};
 pub use fit::{Adam, AdamW, History, Outcome, Progress, Sgd, State, Stepper, Stop, Training};
 pub use pipeline::{Options, compile, compile_function};
 pub use real::Real;
@@ -125,11 +129,13 @@ pub use shape::Shape;
 /// What most programs need: `use tapeless::prelude::*;`
 pub mod prelude {
     pub use crate::backend::Backend;
-    pub use crate::expr::{Expr, Graph};
+    pub use crate::expr::{Expr, Graph, Labels};
     pub use crate::fit::{Adam, AdamW, Sgd, Stepper, Training};
     pub use crate::pipeline::Options;
+    pub use crate::runtime::columns::Columns;
     pub use crate::runtime::params::{Grad, Params};
     pub use crate::runtime::program::{Bound, Function, Program};
+    pub use crate::sample::Sample;
     pub use crate::shape::Shape;
 }
 

@@ -4,19 +4,20 @@ use std::path::{Path, PathBuf};
 
 /// Each module's floor. Within a floor a module may import those named before it: distributions are made of expressions, an error shows shapes.
 const FLOORS: &[&[&str]] = &[
-    &["special", "real", "shape", "op", "error"],
+    &["special", "labels", "real", "column", "shape", "op", "error"],
     &["graph"],
-    &["expr", "dist", "loss"],
+    &["expr", "constraint", "dist", "loss"],
     &["diff", "simplify"],
     &["schedule"],
     &["kernel"],
     &["backend"],
     &["runtime"],
     &["derivatives", "pipeline"],
-    &["check", "fit"],
+    &["check", "fit", "sample"],
 ];
 /// The files that may hold `unsafe`.
-const UNSAFE: &[&str] = &["src/backend/interp/level.rs"];
+const UNSAFE: &[&str] =
+    &["src/backend/environment.rs", "src/backend/interp/level.rs", "src/backend/jit/call.rs", "src/backend/jit/mod.rs", "src/backend/jit/pages.rs"];
 const LONGEST: usize = 600;
 
 /// The floor, and the position on it.

@@ -8,10 +8,11 @@ mod random;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use random::bounds::{self, Bounded, Precision};
+use random::leaf::{awkward, run_pass};
 use random::{Built, Numbers, Recipe, Style, build, check, fail, is_smooth, slope};
 use std::cell::Cell;
 use tapeless::backend::interp::Interp;
-use tapeless::backend::{Backend, Executable, Leaf};
+use tapeless::backend::{Backend, Executable};
 use tapeless::graph::eval::{self, Inputs, Value};
 use tapeless::graph::{Dag, NodeId, Op, text, verify};
 use tapeless::kernel::build::expand;
@@ -218,56 +219,6 @@ fn per_sample_results_agree_with_the_oracle() {
     tally.assert("per-sample results", 50, 500.0, 10.0);
 }
 
-/// A number from the whole range of the type, the awkward ones often.
-fn awkward<T: Real>(numbers: &mut Numbers) -> T {
-    let least = if T::DOUBLE { 5e-324 } else { f64::from(f32::from_bits(1)) };
-    let normal = if T::DOUBLE { f64::MIN_POSITIVE } else { f64::from(f32::MIN_POSITIVE) };
-    let largest = if T::DOUBLE { f64::MAX } else { f64::from(f32::MAX) };
-    let special = [
-        0.0,
-        -0.0,
-        f64::INFINITY,
-        f64::NEG_INFINITY,
-        f64::NAN,
-        largest,
-        -largest,
-        least,
-        -least,
-        normal,
-        -normal,
-        normal / 2.0,
-        1.0,
-        -1.0,
-        0.5,
-        88.8,
-        -104.0,
-        709.8,
-        -745.2,
-        1e5,
-        3e9,
-        -7e22,
-    ];
-    let x = match numbers.bits() % 8 {
-        0 | 1 => special[(numbers.bits() % special.len() as u64) as usize],
-        2 => numbers.around() * 10f64.powi((numbers.bits() % if T::DOUBLE { 600 } else { 76 }) as i32 - if T::DOUBLE { 300 } else { 38 }),
-        3 => numbers.around() * 100.0,
-        _ => numbers.around(),
-    };
-    T::from_f64(x)
-}
-
-/// Every number a pass gives over one leaf, as bits that are equal for all NaNs.
-fn run_pass<T: Real>(executable: &dyn Executable<T>, pass: &PassKernels, columns: &[Vec<T>], uniforms: &[T], start: usize, len: usize) -> Vec<u64> {
-    let slices: Vec<&[T]> = columns.iter().map(Vec::as_slice).collect();
-    let mut outputs = vec![vec![T::default(); len]; pass.outputs];
-    let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
-    let mut sums = vec![0.0; pass.accumulators.len()];
-    let mut scratch = executable.scratch();
-    executable.run(&mut Leaf { columns: &slices, start, len, uniforms, outputs: &mut parts }, &mut scratch, &mut sums);
-    let bits = |x: f64| if x.is_nan() { u64::MAX } else { x.to_bits() };
-    sums.into_iter().map(bits).chain(outputs.iter().flatten().map(|x| bits(x.to_f64()))).collect()
-}
-
 fn levels_agree<T: Real>(dag: Dag, recipe: &Recipe) -> Outcome {
     let mut numbers = Numbers(u64::from(recipe.seed) ^ 0x5eed);
     let shown = format!("{dag:?}");
@@ -275,7 +226,8 @@ fn levels_agree<T: Real>(dag: Dag, recipe: &Recipe) -> Outcome {
     for pass in plan.pass_kernels() {
         let start = (numbers.bits() % 70) as usize;
         let len = recipe.samples.min(4096);
-        let columns: Vec<Vec<T>> = pass.columns.iter().map(|_| (0..start + len).map(|_| awkward(&mut numbers)).collect()).collect();
+        let count = pass.columns.len() + pass.made.len();
+        let columns: Vec<Vec<T>> = (0..count).map(|_| (0..start + len).map(|_| awkward(&mut numbers)).collect()).collect();
         let uniforms: Vec<T> = pass.uniforms.iter().map(|_| awkward(&mut numbers)).collect();
         let expanded = PassKernels { steps: pass.steps.iter().map(expand::<T>).collect(), ..pass.clone() };
         let mut expected: Option<Vec<u64>> = None;
@@ -389,7 +341,10 @@ fn gradients_by_data_agree_with_finite_differences() {
     check(30, style.recipes(), |recipe| {
         let built = build(&recipe);
         let graph = Graph::from_dag(built.dag.clone());
-        let wrt: Vec<Expr<'_>> = built.dag.ids().filter(|id| matches!(built.dag.node(*id).op, Op::Data(_))).map(|id| graph.node(id)).collect();
+        // Labels have no derivative.
+        let real = |id: &NodeId| matches!(built.dag.node(*id).op, Op::Data(_)) && built.dag.labels(*id).is_none();
+        let wrt: Vec<Expr<'_>> = built.dag.ids().filter(real).map(|id| graph.node(id)).collect();
+        let inputs_by: Vec<usize> = (0..built.dag.data().len()).filter(|k| built.dag.data()[*k].labels.is_none()).collect();
         // Data nodes are in the order of the inputs: both are made by the same call.
         let by = graph.node(built.loss).gradient(&wrt).expect("it is differentiable");
         let dag = graph.dag().clone();
@@ -401,7 +356,7 @@ fn gradients_by_data_agree_with_finite_differences() {
         let dag = with_outputs(&dag, &asked);
         let found = flat(&eval::outputs(&dag, &built.inputs));
         let error = errors(&bounds::outputs(&dag, &built.inputs, Precision::F64));
-        slopes_agree("by data", &built.dag.without_dead_nodes(), &built.inputs, &found, &error, datum_of, &tally)?;
+        slopes_agree("by data", &built.dag.without_dead_nodes(), &built.inputs, &found, &error, |inputs, k| datum_of(inputs, &inputs_by, k), &tally)?;
         // And compiled.
         let expressions: Vec<(&str, Expr<'_>)> = names.iter().map(String::as_str).zip(by.iter().copied()).collect();
         let function = compile_function::<f64>(&expressions, &Options::new()).expect("it compiles");
@@ -415,13 +370,13 @@ fn gradients_by_data_agree_with_finite_differences() {
     tally.assert("by data", 30, 10.0, 1.0);
 }
 
-/// Number `k` of all columns in a row.
-fn datum_of(inputs: &mut Inputs, mut k: usize) -> &mut f64 {
-    for d in &mut inputs.data {
-        if k < d.len() {
-            return &mut d[k];
+/// Number `k` of these data inputs' columns in a row.
+fn datum_of<'i>(inputs: &'i mut Inputs, of: &[usize], mut k: usize) -> &'i mut f64 {
+    for d in of {
+        if k < inputs.data[*d].len() {
+            return &mut inputs.data[*d][k];
         }
-        k -= d.len();
+        k -= inputs.data[*d].len();
     }
     unreachable!("a datum")
 }

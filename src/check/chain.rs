@@ -63,7 +63,7 @@ pub(super) fn walk(dag: &Dag, inputs: &Inputs, half_ulp: f64) -> Chain {
             // The program's own roundings on the way: a product each, and a sum where the adjoint crosses the samples.
             let crosses = node.shape.varies_over_samples() && !dag.shape(node.args[operand]).varies_over_samples();
             let terms = if crosses { (inputs.samples as f64).min(4096.0) / 8.0 + 12.0 } else { 4.0 };
-            let sizes = if crosses { magnitudes(dag, id, operand, &d, rows, |e, i| table[(e * rows + i) * arity + operand]) } else { Vec::new() };
+            let sizes = if crosses { magnitudes(dag, &values, id, operand, &d, rows, |e, i| table[(e * rows + i) * arity + operand]) } else { Vec::new() };
             for (k, x) in out.iter_mut().enumerate() {
                 let size = sizes.get(k).copied().unwrap_or(x.value.abs());
                 x.doubt += terms * half_ulp * size;
@@ -79,7 +79,7 @@ pub(super) fn walk(dag: &Dag, inputs: &Inputs, half_ulp: f64) -> Chain {
 }
 
 /// The sum of magnitudes of what an elementwise operation or a repetition adds up over samples, for each entry of an operand without samples.
-fn magnitudes(dag: &Dag, id: NodeId, operand: usize, d: &[Doubtful], rows: usize, slope: impl Fn(usize, usize) -> Doubtful) -> Vec<f64> {
+fn magnitudes(dag: &Dag, values: &[Value], id: NodeId, operand: usize, d: &[Doubtful], rows: usize, slope: impl Fn(usize, usize) -> Doubtful) -> Vec<f64> {
     let node = dag.node(id);
     let from = dag.shape(node.args[operand]);
     let mut out = vec![0.0; from.entries()];
@@ -92,6 +92,15 @@ fn magnitudes(dag: &Dag, id: NodeId, operand: usize, d: &[Doubtful], rows: usize
                     && *k as usize == operand
                 {
                     out[*to as usize] += d[e * rows..][..rows].iter().map(|d| d.value.abs()).sum::<f64>();
+                }
+            }
+            return out;
+        }
+        Op::Gather => {
+            let labels = &values[node.args[1].index()];
+            for e in 0..node.shape.entries() {
+                for i in 0..rows {
+                    out[labels.at(0, i) as usize * node.shape.entries() + e] += d[e * rows + i].value.abs();
                 }
             }
             return out;
@@ -277,6 +286,30 @@ impl Forward<'_> {
                 }
                 for (mark, shared) in marks.iter_mut().zip(shared) {
                     *mark = shared.flatten().unwrap_or(*mark);
+                }
+            }
+            // A row of the table for each sample.
+            Op::Gather => {
+                let (table, labels) = (node.args[0], &self.values[node.args[1].index()]);
+                for e in 0..node.shape.entries() {
+                    for i in 0..rows {
+                        let from = labels.at(0, i) as usize * node.shape.entries() + e;
+                        errors[e * rows + i] = doubt_of(table, from, 0);
+                        marks[e * rows + i] = made(table, from, 0);
+                    }
+                }
+            }
+            Op::SumBy(_) => {
+                let (terms, labels) = (node.args[0], &self.values[node.args[1].index()]);
+                let width = self.dag.shape(terms).entries();
+                let held = &self.values[terms.index()];
+                let roundings = (held.rows as f64).min(4096.0) / 8.0 + 8.0;
+                for e in 0..width {
+                    for i in 0..held.rows {
+                        let to = labels.at(0, i) as usize * width + e;
+                        errors[to] += doubt_of(terms, e, i) + roundings * self.half_ulp * held.at(e, i).abs();
+                        marks[to] = mark_of(marks[to] ^ how, [made(terms, e, i)]);
+                    }
                 }
             }
         }

@@ -174,6 +174,23 @@ pub(super) fn pull(
                 }
             }
         }
+        // Labels have no derivative.
+        Op::Gather | Op::SumBy(_) if operand == 1 => return None,
+        Op::Gather | Op::SumBy(_) => {
+            let labels = &values[node.args[1].index()];
+            let gathers = node.op == Op::Gather;
+            let width = if gathers { node.shape.entries() } else { from.entries() };
+            for e in 0..width {
+                for i in 0..labels.numbers.len() {
+                    let group = labels.at(0, i) as usize * width + e;
+                    if gathers {
+                        out[group].add(d[e * rows + i]);
+                    } else {
+                        out[e * from_rows + i] = d[group];
+                    }
+                }
+            }
+        }
         // A detached value passes nothing on, on purpose.
         Op::Detach => {}
         Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => return None,

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod columns;
 mod curvature;
+mod groups;
 pub mod params;
 pub mod pass;
 pub mod plan;
