@@ -53,7 +53,7 @@ pub(super) fn from_kink(op: Elem, x: &[f64]) -> Option<f64> {
 pub(super) fn roundings(op: Elem) -> f64 {
     match op {
         Elem::Neg | Elem::Abs | Elem::Min | Elem::Max | Elem::Relu | Elem::Select => 0.0,
-        Elem::Add | Elem::Sub | Elem::Mul | Elem::Div | Elem::Sqrt | Elem::Square | Elem::Recip => 1.0,
+        Elem::Add | Elem::Sub | Elem::Mul | Elem::Div | Elem::Sqrt | Elem::Pivot | Elem::Square | Elem::Recip => 1.0,
         Elem::Powi(n) => 1.0 + f64::from(n).abs().min(64.0),
         Elem::LnGamma | Elem::Digamma | Elem::Trigamma => 40.0,
         Elem::Polygamma(_) => 120.0,
@@ -174,6 +174,7 @@ pub(super) fn pull(
                 }
             }
         }
+        Op::Dense(op) => return Some(super::dense::pull(*op, dag, values, None, id, operand, d)),
         // Labels have no derivative.
         Op::Gather | Op::SumBy(_) if operand == 1 => return None,
         Op::Gather | Op::SumBy(_) => {

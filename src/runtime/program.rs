@@ -333,7 +333,7 @@ pub(super) fn value_and_grad<T: Real>(plan: &Plan<T>, slots: &[f64], grad: &mut 
 }
 
 /// Each parameter's numbers in `f64`.
-fn split<T: Real>(theta: &Params<T>) -> Vec<Vec<f64>> {
+pub(super) fn split<T: Real>(theta: &Params<T>) -> Vec<Vec<f64>> {
     theta.iter().map(|(_, values)| values.iter().map(|x| x.to_f64()).collect()).collect()
 }
 
