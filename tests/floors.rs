@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["kernel"],
     &["backend"],
     &["runtime"],
-    &["pipeline"],
+    &["derivatives", "pipeline"],
     &["check", "fit", "sample"],
 ];
 /// The files that may hold `unsafe`.
