@@ -88,6 +88,7 @@
 
 pub mod backend;
 pub mod check;
+pub mod data;
 pub mod diff;
 pub mod dist;
 pub mod error;
@@ -95,9 +96,13 @@ pub mod expr;
 pub mod fit;
 pub mod graph;
 pub mod kernel;
+pub mod layer;
 pub mod loss;
 pub mod op;
 pub mod pipeline;
+#[cfg(feature = "plot")]
+pub mod plot;
+mod random;
 pub mod real;
 pub mod runtime;
 pub mod schedule;
@@ -119,6 +124,7 @@ pub use shape::Shape;
 /// What most programs need: `use tapeless::prelude::*;`
 pub mod prelude {
     pub use crate::backend::Backend;
+    pub use crate::data::Frame;
     pub use crate::expr::{Expr, Graph};
     pub use crate::fit::{Adam, AdamW, Sgd, Stepper, Training};
     pub use crate::pipeline::Options;

@@ -153,6 +153,16 @@ impl<T: Real> Program<T> {
         infix::print(self.dag())
     }
 
+    /// The graph of the formula as written.
+    pub fn formula_dag(&self) -> &Dag {
+        &self.compiled.primal
+    }
+
+    /// The graph of value and gradient as differentiation left it, before it is simplified; of the value alone if there is no gradient.
+    pub fn derived_dag(&self) -> &Dag {
+        &self.compiled.derived
+    }
+
     /// The simplified graph of value and gradient.
     pub fn dag(&self) -> &Dag {
         &self.compiled.gradient.as_ref().unwrap_or(&self.compiled.value).dag
