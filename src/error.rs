@@ -52,9 +52,9 @@ pub struct NonFinite {
 
 impl fmt::Display for NonFinite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} gave {}", self.node, self.value)?;
+        write!(f, "{} gave {}", self.node, plain(self.value))?;
         for (k, (name, x)) in self.inputs.iter().enumerate() {
-            write!(f, "{}{name} = {x}", if k == 0 { " from " } else { ", " })?;
+            write!(f, "{}{name} = {}", if k == 0 { " from " } else { ", " }, plain(*x))?;
         }
         if let Some(i) = self.sample {
             write!(f, ", at sample {i}")?;
@@ -330,7 +330,7 @@ impl fmt::Display for Error {
             Error::NoColumn { name, known } => write!(f, "no data column `{name}`; there are {}", list(known)),
             Error::Cell { file, row, column, message } => {
                 file.as_ref().map_or(Ok(()), |file| write!(f, "{file}: "))?;
-                                write!(f, "row {row}, column `{column}`: {message}")
+                write!(f, "row {row}, column `{column}`: {message}")
             }
             Error::File { path, message } => write!(f, "{path}: {message}"),
             Error::MissingColumn { name } => write!(f, "data column `{name}` is not bound"),
@@ -366,6 +366,11 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// A number without a hundred zeros.
+fn plain(x: f64) -> String {
+    if x.is_finite() && x.abs() >= 1e16 { format!("{x:e}") } else { format!("{x}") }
+}
 
 /// `Result` with this crate's [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

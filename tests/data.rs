@@ -59,7 +59,7 @@ fn frames_refuse_what_does_not_fit() -> Result<()> {
     assert!(matches!(frame().map("q", |x| x), Err(Error::NoColumn { .. })));
     assert!(matches!(frame().with_noise("a", f64::NAN, 1, 0), Err(Error::Setting { .. })));
     assert!(frame().to_string().lines().count() == 1 + 4 + 1 + 4 + 1);
-    assert_eq!(frame().to_f32().column("a")?[3], frame().column("a")?[3] as f32);
+    assert_eq!(frame().cast::<f32>().column("a")?[3], frame().column("a")?[3] as f32);
     Ok(())
 }
 

@@ -190,9 +190,9 @@ impl<T: Real> Frame<T> {
         Ok(out)
     }
 
-    /// The same numbers in `f32`, for programs in `f32`.
-    pub fn to_f32(&self) -> Frame<f32> {
-        let columns = self.columns.iter().map(|c| c.iter().map(|x| x.to_f64() as f32).collect()).collect();
+    /// The same numbers in another type, rounded: `frame.cast::<f32>()` for programs in `f32`.
+    pub fn cast<U: Real>(&self) -> Frame<U> {
+        let columns = self.columns.iter().map(|c| c.iter().map(|x| U::from_f64(x.to_f64())).collect()).collect();
         Frame { names: self.names.clone(), columns, rows: self.rows }
     }
 }

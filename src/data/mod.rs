@@ -31,11 +31,13 @@
 
 #[cfg(feature = "csv")]
 mod csv;
+mod density;
 mod frame;
 mod moments;
 mod scaling;
 mod split;
 
+pub use density::density;
 pub use frame::Frame;
 pub use moments::{covariance, match_covariance, match_moments, mean, variance};
 pub use scaling::{Affine, Scaling};
