@@ -4,7 +4,7 @@ use crate::error::Result;
 use std::ops::Range;
 
 /// Points along each axis.
-const POINTS: usize = 81;
+const POINTS: usize = 121;
 
 /// A function's values on a grid.
 pub struct Grid {

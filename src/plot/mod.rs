@@ -127,7 +127,7 @@ impl Chart {
     }
 
     /// The lines on which a function of `x` and `y`, called `name` in the legend, has these values, over the ranges of both axes, which are set by this. The function is evaluated on a
-    /// grid of 81 by 81 points.
+    /// grid of 121 by 121 points.
     ///
     /// # Errors
     /// Those of the function.

@@ -384,6 +384,25 @@ impl<T: Real> Function<T> {
         Ok(BoundFunction { compiled: self.compiled.clone(), samples: table.samples, bound })
     }
 
+    /// The value of a function of parameters alone: all numbers of all results, one after the other.
+    ///
+    /// ```
+    /// use tapeless::prelude::*;
+    /// # fn main() -> tapeless::Result<()> {
+    /// let g = Graph::new();
+    /// let scale = g.param("raw_scale").softplus().compile_function()?;
+    /// assert_eq!(scale.at(&scale.params([("raw_scale", 0.0)])?)?, [2f64.ln()]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Layout`] for a point of another program; [`Error::MissingColumn`] if it needs data.
+    pub fn at(&self, theta: &Params<T>) -> Result<Vec<T>> {
+        let results = self.bind::<&str, &[T]>([])?.eval(theta)?;
+        Ok(results.into_iter().flat_map(|array| array.numbers).collect())
+    }
+
     /// How many passes over the samples it takes.
     pub fn passes(&self) -> Passes {
         self.compiled.value.passes()
