@@ -111,6 +111,8 @@ struct Facts {
     params: bool,
     /// A data column, or sums, differences and invariant multiples of such.
     affine: bool,
+    /// Not below 0, or NaN.
+    not_negative: bool,
 }
 
 struct Builder<'c> {
@@ -127,6 +129,8 @@ struct Binding {
     vars: [Option<NodeId>; 4],
     /// The dimension of `sum_dim`.
     axis: Option<u32>,
+    /// How many entries are along it.
+    extent: usize,
 }
 
 impl Builder<'_> {
@@ -173,7 +177,15 @@ impl Builder<'_> {
                 Op::Elem(Elem::Div) => varies(0) && of(0).affine && !varies(1),
                 _ => false,
             };
-            self.facts.push(Facts { params, affine });
+            let not_negative = match &node.op {
+                Op::Const(c) => c.value() >= 0.0,
+                Op::Count | Op::Elem(Elem::Square | Elem::Abs | Elem::Exp | Elem::Exp2 | Elem::Sqrt | Elem::Softplus | Elem::Sigmoid | Elem::Relu) => true,
+                Op::Elem(Elem::Add | Elem::Mul | Elem::Div | Elem::Min | Elem::Max) => (0..2).all(|k| of(k).not_negative),
+                Op::Broadcast(_) | Op::Reshape(_) | Op::Reduce(..) | Op::Detach => of(0).not_negative,
+                Op::Arrange(_) => (0..node.args.len()).all(|k| of(k).not_negative),
+                _ => false,
+            };
+            self.facts.push(Facts { params, affine, not_negative });
         }
         id
     }
@@ -327,6 +339,7 @@ impl Builder<'_> {
             (Pattern::Sum(inner), Op::Reduce(Fold::Sum, Axis::Samples)) => self.matches(inner, args[0], binding),
             (Pattern::SumDim(inner), Op::Reduce(Fold::Sum, Axis::Dim(axis))) => {
                 binding.axis = Some(*axis);
+                binding.extent = self.dag.shape(args[0]).extent_from_right(*axis as usize);
                 self.matches(inner, args[0], binding)
             }
             _ => false,
@@ -347,6 +360,7 @@ impl Builder<'_> {
             }
             Pattern::Number(c) => self.dag.as_constant(id) == Some(*c),
             Pattern::Count => self.dag.node(id).op == Op::Count,
+            Pattern::Extent => self.dag.as_constant(id) == Some(binding.extent as f64),
             _ => {
                 let node = self.dag.node(id);
                 self.matches_op(pattern, &node.op, &node.args, binding)
@@ -364,6 +378,7 @@ impl Builder<'_> {
             Kind::Curved => shape.varies_over_samples() && !facts.affine,
             Kind::CurvedData => shape.varies_over_samples() && !facts.affine && !facts.params,
             Kind::UnitAxis => shape.extent_from_right(binding.axis.expect("inside sum_dim") as usize) == 1,
+            Kind::NotNegative => facts.not_negative,
             Kind::Constant => matches!(self.dag.node(id).op, Op::Const(_)),
         }
     }
@@ -374,6 +389,7 @@ impl Builder<'_> {
             Pattern::Var(slot, _) => binding.vars[*slot].expect("a variable of the right side is on the left"),
             Pattern::Number(c) => self.push(Op::Const(Bits::from(*c)), none()),
             Pattern::Count => self.push(Op::Count, none()),
+            Pattern::Extent => self.push(Op::Const(Bits::from(binding.extent as f64)), none()),
             Pattern::Sum(inner) => {
                 let inner = self.build(inner, binding, steps);
                 self.emit(Op::Reduce(Fold::Sum, Axis::Samples), smallvec::smallvec![inner], steps)
