@@ -239,6 +239,12 @@ impl Builder<'_> {
             Op::Elem(Elem::Ln) if self.phase.before_diff => self.shift_exponents(args[0]),
             Op::Arrange(arrangement) => self.compose(arrangement, args, steps),
             Op::Reduce(_, Axis::Dim(axis)) if self.dag.shape(args[0]).extent_from_right(*axis as usize) == 1 => Some(args[0]),
+            // Samples are reduced entry by entry, under whatever dimensions: rules see what is below.
+            Op::Reduce(_, Axis::Samples) if matches!(inner(args[0]).op, Op::Reshape(_)) => {
+                let source = smallvec::smallvec![inner(args[0]).args[0]];
+                let reduced = self.emit(op.clone(), source, steps);
+                Some(self.widen(reduced, shape))
+            }
             // A reduction over samples of something repeated to the samples.
             Op::Reduce(fold, Axis::Samples) => {
                 let node = inner(args[0]);
