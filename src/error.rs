@@ -235,6 +235,24 @@ pub enum Error {
         /// The declared dimensions.
         expected: Shape,
     },
+    /// Labels bound to a data input of real numbers.
+    ColumnKind {
+        /// The data input.
+        name: String,
+        /// Where it was declared.
+        place: Option<Place>,
+    },
+    /// A label that is missing, negative, or too large for what it is used for.
+    Label {
+        /// The column.
+        name: String,
+        /// The sample, from 0.
+        sample: usize,
+        /// What is wrong with its label.
+        message: String,
+        /// The use that says how large labels may be.
+        place: Option<Place>,
+    },
     /// A reduction that has no value without samples (mean, min, max), and no samples.
     NoSamples {
         /// The reduction.
@@ -340,6 +358,14 @@ impl fmt::Display for Error {
             }
             Error::ColumnShape { name, found, expected } => {
                 write!(f, "data `{name}` has {found} columns, but is declared {expected}")
+            }
+            Error::ColumnKind { name, place } => {
+                write!(f, "data column `{name}` is given integers, but is declared as real numbers")?;
+                place.map_or(Ok(()), |p| write!(f, " (at {p})"))
+            }
+            Error::Label { name, sample, message, place } => {
+                write!(f, "label column `{name}`, sample {sample}: {message}")?;
+                place.map_or(Ok(()), |p| write!(f, " (used at {p})"))
             }
             Error::NoSamples { op, place } => {
                 write!(f, "{op} over no samples has no value")?;

@@ -88,6 +88,7 @@
 
 pub mod backend;
 pub mod check;
+pub mod column;
 pub mod data;
 pub mod diff;
 pub mod dist;
@@ -96,6 +97,7 @@ pub mod expr;
 pub mod fit;
 pub mod graph;
 pub mod kernel;
+pub mod labels;
 pub mod layer;
 pub mod loss;
 pub mod op;
@@ -111,7 +113,7 @@ pub mod simplify;
 mod special;
 
 pub use error::{Error, Mistake, NonFinite, Place, Result};
-pub use expr::{Expr, Graph, Operand};
+pub use expr::{Expr, Graph, Labels, Operand};
 pub use fit::{Adam, AdamW, History, Outcome, Progress, Sgd, State, Stepper, Stop, Training};
 pub use pipeline::{Options, compile, compile_function};
 pub use real::Real;
@@ -125,9 +127,10 @@ pub use shape::Shape;
 pub mod prelude {
     pub use crate::backend::Backend;
     pub use crate::data::Frame;
-    pub use crate::expr::{Expr, Graph};
+    pub use crate::expr::{Expr, Graph, Labels};
     pub use crate::fit::{Adam, AdamW, Sgd, Stepper, Training};
     pub use crate::pipeline::Options;
+    pub use crate::runtime::columns::Columns;
     pub use crate::runtime::params::{Grad, Params};
     pub use crate::runtime::program::{Bound, Function, Program};
     pub use crate::shape::Shape;

@@ -40,7 +40,7 @@ fn columns() {
     says("repeated", p.bind([("x", &three), ("y", &three), ("x", &three)]), &["`x`", "twice"]);
     says("lengths", p.bind([("x", &three[..]), ("y", &four[..])]), &["`y` has 4 samples", "`x` has 3"]);
     says("a matrix for a column", p.bind([("x", &DMatrix::<f64>::zeros(3, 2)), ("y", &DMatrix::zeros(3, 1))]), &["`x` has 2 columns", "[samples]"]);
-    says("no samples", p.bind([("x", &[]), ("y", &[])]), &["mean over no samples", file!()]);
+    says("no samples", p.bind([("x", &[0.0; 0]), ("y", &[0.0; 0])]), &["mean over no samples", file!()]);
 
     let g = Graph::new();
     let (x, w) = (g.data_with("x", &[2]), g.param_with("w", &[2]));

@@ -259,14 +259,19 @@ fn awkward<T: Real>(numbers: &mut Numbers) -> T {
 
 /// Every number a pass gives over one leaf, as bits that are equal for all NaNs.
 fn run_pass<T: Real>(executable: &dyn Executable<T>, pass: &PassKernels, columns: &[Vec<T>], uniforms: &[T], start: usize, len: usize) -> Vec<u64> {
-    let slices: Vec<&[T]> = columns.iter().map(Vec::as_slice).collect();
+    // Data columns, then those made for the leaf.
+    let (data, made) = columns.split_at(pass.columns.len());
+    let slices: Vec<&[T]> = data.iter().map(Vec::as_slice).collect();
+    let made: Vec<Box<[T]>> = made.iter().map(|c| c[start..].into()).collect();
+    let mut terms = vec![vec![T::default(); len].into_boxed_slice(); pass.terms()];
     let mut outputs = vec![vec![T::default(); len]; pass.outputs];
     let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
     let mut sums = vec![0.0; pass.accumulators.len()];
     let mut scratch = executable.scratch();
-    executable.run(&mut Leaf { columns: &slices, start, len, uniforms, outputs: &mut parts }, &mut scratch, &mut sums);
+    executable.run(&mut Leaf { columns: &slices, made: &made, start, len, uniforms, outputs: &mut parts, terms: &mut terms }, &mut scratch, &mut sums);
     let bits = |x: f64| if x.is_nan() { u64::MAX } else { x.to_bits() };
-    sums.into_iter().map(bits).chain(outputs.iter().flatten().map(|x| bits(x.to_f64()))).collect()
+    let written = outputs.iter().flatten().chain(terms.iter().flatten());
+    sums.into_iter().map(bits).chain(written.map(|x| bits(x.to_f64()))).collect()
 }
 
 fn levels_agree<T: Real>(dag: Dag, recipe: &Recipe) -> Outcome {
@@ -276,7 +281,8 @@ fn levels_agree<T: Real>(dag: Dag, recipe: &Recipe) -> Outcome {
     for pass in plan.pass_kernels() {
         let start = (numbers.bits() % 70) as usize;
         let len = recipe.samples.min(4096);
-        let columns: Vec<Vec<T>> = pass.columns.iter().map(|_| (0..start + len).map(|_| awkward(&mut numbers)).collect()).collect();
+        let count = pass.columns.len() + pass.made.len();
+        let columns: Vec<Vec<T>> = (0..count).map(|_| (0..start + len).map(|_| awkward(&mut numbers)).collect()).collect();
         let uniforms: Vec<T> = pass.uniforms.iter().map(|_| awkward(&mut numbers)).collect();
         let expanded = PassKernels { steps: pass.steps.iter().map(expand::<T>).collect(), ..pass.clone() };
         let mut expected: Option<Vec<u64>> = None;
@@ -390,7 +396,10 @@ fn gradients_by_data_agree_with_finite_differences() {
     check(30, style.recipes(), |recipe| {
         let built = build(&recipe);
         let graph = Graph::from_dag(built.dag.clone());
-        let wrt: Vec<Expr<'_>> = built.dag.ids().filter(|id| matches!(built.dag.node(*id).op, Op::Data(_))).map(|id| graph.node(id)).collect();
+        // Labels have no derivative.
+        let real = |id: &NodeId| matches!(built.dag.node(*id).op, Op::Data(_)) && built.dag.labels(*id).is_none();
+        let wrt: Vec<Expr<'_>> = built.dag.ids().filter(real).map(|id| graph.node(id)).collect();
+        let inputs_by: Vec<usize> = (0..built.dag.data().len()).filter(|k| built.dag.data()[*k].labels.is_none()).collect();
         // Data nodes are in the order of the inputs: both are made by the same call.
         let by = graph.node(built.loss).gradient(&wrt).expect("it is differentiable");
         let dag = graph.dag().clone();
@@ -402,7 +411,7 @@ fn gradients_by_data_agree_with_finite_differences() {
         let dag = with_outputs(&dag, &asked);
         let found = flat(&eval::outputs(&dag, &built.inputs));
         let error = errors(&bounds::outputs(&dag, &built.inputs, Precision::F64));
-        slopes_agree("by data", &built.dag.without_dead_nodes(), &built.inputs, &found, &error, datum_of, &tally)?;
+        slopes_agree("by data", &built.dag.without_dead_nodes(), &built.inputs, &found, &error, |inputs, k| datum_of(inputs, &inputs_by, k), &tally)?;
         // And compiled.
         let expressions: Vec<(&str, Expr<'_>)> = names.iter().map(String::as_str).zip(by.iter().copied()).collect();
         let function = compile_function::<f64>(&expressions, &Options::new()).expect("it compiles");
@@ -470,13 +479,13 @@ fn the_checker_tells_right_from_wrong() {
     assert!(wrong.get() > 0 && missed.get() * 100 <= wrong.get(), "{} of {} wrong gradients were missed", missed.get(), wrong.get());
 }
 
-/// Number `k` of all columns in a row.
-fn datum_of(inputs: &mut Inputs, mut k: usize) -> &mut f64 {
-    for d in &mut inputs.data {
-        if k < d.len() {
-            return &mut d[k];
+/// Number `k` of these data inputs' columns in a row.
+fn datum_of<'i>(inputs: &'i mut Inputs, of: &[usize], mut k: usize) -> &'i mut f64 {
+    for d in of {
+        if k < inputs.data[*d].len() {
+            return &mut inputs.data[*d][k];
         }
-        k -= d.len();
+        k -= inputs.data[*d].len();
     }
     unreachable!("a datum")
 }

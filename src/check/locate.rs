@@ -149,6 +149,24 @@ fn pull(dag: &Dag, values: &[Value], id: NodeId, operand: usize, d: &[f64], rows
                 }
             }
         }
+        Op::Gather | Op::SumBy(_) => {
+            if operand == 1 {
+                return None;
+            }
+            let labels = &values[node.args[1].index()];
+            let gathers = node.op == Op::Gather;
+            let width = if gathers { node.shape.entries() } else { from.entries() };
+            for e in 0..width {
+                for i in 0..labels.numbers.len() {
+                    let group = labels.at(0, i) as usize * width + e;
+                    if gathers {
+                        out[group].0 += d[e * rows + i];
+                    } else {
+                        out[e * from_rows + i].0 += d[group];
+                    }
+                }
+            }
+        }
         // A detached value passes nothing on, on purpose.
         Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count | Op::Detach => return None,
     }

@@ -16,6 +16,7 @@
 mod locate;
 pub mod ridders;
 
+use crate::column::Column;
 use crate::error::{Place, Result};
 use crate::real::Real;
 use crate::runtime::columns::Table;
@@ -227,7 +228,7 @@ impl<'b, 'd, T: Real> Reference<'b, 'd, T> {
     fn new(bound: &'b Bound<'d, T>, theta: &Params<T>) -> Self {
         let wide = (!T::DOUBLE).then(|| {
             let plan = Plan::<f64>::new(bound.compiled.value.dag.clone(), crate::backend::Backend::Interp);
-            let widen = |slices: &Vec<&[T]>| slices.iter().map(|s| s.iter().map(|x| x.to_f64()).collect()).collect();
+            let widen = |columns: &Vec<Column<'_, T>>| columns.iter().map(|c| (0..c.len()).map(|i| c.number(i)).collect()).collect();
             (plan, bound.table.inputs.iter().map(widen).collect())
         });
         Reference { bound, theta: theta.values().iter().map(|x| x.to_f64()).collect(), wide }
@@ -238,7 +239,11 @@ impl<'b, 'd, T: Real> Reference<'b, 'd, T> {
         let x = point[position];
         match &self.wide {
             Some((plan, columns)) => {
-                let inputs = columns.iter().map(|c| c.iter().map(Vec::as_slice).collect()).collect();
+                let column = |(wide, own)| match own {
+                    &Column::Real(_) => Column::Real(Vec::as_slice(wide)),
+                    Column::Labels(labels) => Column::Labels(*labels),
+                };
+                let inputs = columns.iter().zip(&self.bound.table.inputs).map(|(wide, own)| wide.iter().zip(own).map(column).collect()).collect();
                 let bound = BoundPlan::new(plan, &Table { inputs, samples: self.bound.samples() });
                 let Slot::Uniform(range) = &plan.outputs[0] else { unreachable!("an objective is one number") };
                 ridders::derivative(x, |x| {

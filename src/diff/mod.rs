@@ -95,7 +95,7 @@ pub fn gradient<'g>(graph: &'g Graph, result: NodeId, wrt: &[NodeId], fault: Opt
         assert!(*dag.shape(result) == Shape::default(), "a gradient is taken of one number");
         for id in wrt {
             let node = dag.node(*id);
-            if !matches!(node.op, Op::Data(_) | Op::Param(_)) {
+            if !matches!(node.op, Op::Data(_) | Op::Param(_)) || dag.labels(*id).is_some() {
                 return Err(Error::NotAnInput { what: dag.describe(*id), place: node.place });
             }
         }
@@ -188,7 +188,7 @@ impl<'g> Walk<'g, '_> {
         for k in self.late.len() / 2..=id.index() {
             let node = &dag.nodes()[k];
             let of_params = matches!(node.op, Op::Param(_)) || node.args.iter().any(|a| self.late[2 * a.index() + 1]);
-            let late = node.args.iter().any(|a| self.late[2 * a.index()]) || (of_params && matches!(node.op, Op::Reduce(_, Axis::Samples)));
+            let late = node.args.iter().any(|a| self.late[2 * a.index()]) || (of_params && node.op.ends_pass());
             self.late.push(late);
             self.late.push(of_params);
         }
@@ -235,6 +235,8 @@ impl<'g> Walk<'g, '_> {
                 let outgoing: Terms<'g> = match op {
                     // A rearranged adjoint has the operand's dimensions already.
                     Op::Reshape(_) | Op::Arrange(_) => smallvec::smallvec![self.settle_samples(pull, answer, operands[record.operand])],
+                    // These come in the operand's shape.
+                    Op::Gather | Op::SumBy(_) => smallvec::smallvec![Term::plain(pull.whole())],
                     _ => self.settle(pull, answer, operands[record.operand]),
                 };
                 for term in outgoing {
@@ -293,6 +295,20 @@ impl<'g> Walk<'g, '_> {
                 };
                 let seed = if whole.shape().entries() == 1 { whole.reshape(&[]) } else { whole };
                 smallvec::smallvec![Term { seed: Some(seed), guard, coefficient: d.lift(1.0) }]
+            }
+            // Each row of the table gets the adjoints of the samples that took it; the labels have no derivative.
+            Op::Gather => {
+                let rows = operands[0].shape().dims()[0] as u32;
+                let whole = if d.shape() == answer.shape() { d } else { broadcast(self.graph, d, &answer.shape()) };
+                let summed = self.graph.node(self.graph.push_op(Op::SumBy(rows), &[whole.id(), operands[1].id()]));
+                smallvec::smallvec![seeded(summed), seeded(d.lift(0.0))]
+            }
+            // Each sample gets the adjoint of its group, which is known when the pass that sums is over.
+            Op::SumBy(_) => {
+                let whole = term.whole();
+                let table = if whole.shape() == answer.shape() { whole } else { broadcast(self.graph, whole, &answer.shape()) };
+                let rows = self.graph.node(self.graph.push_op(Op::Gather, &[table.id(), operands[1].id()]));
+                smallvec::smallvec![Term::plain(rows), Term::plain(d.lift(0.0))]
             }
             Op::Elem(_) | Op::Reshape(_) => unreachable!("done above"),
             Op::Detach => smallvec::smallvec![seeded(d.lift(0.0))],
@@ -474,6 +490,8 @@ pub(crate) fn op_name(op: &Op) -> &str {
         Op::Reshape(_) => "reshape",
         Op::Detach => "detach",
         Op::Arrange(_) => "arrange",
+        Op::Gather => "gather",
+        Op::SumBy(_) => "sum_by",
         Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => "input",
     }
 }

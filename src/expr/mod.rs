@@ -1,5 +1,6 @@
 //! The DSL: expressions that read like formulas. Operators and methods are generated from the table of operations.
 
+mod labels;
 mod linalg;
 mod reductions;
 mod structure;
@@ -10,6 +11,8 @@ use crate::op::{Elem, Num, table};
 use crate::shape::{Dims, Shape};
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
+
+pub use labels::Labels;
 
 /// A graph under construction: where data, parameters and expressions are made.
 ///
@@ -198,6 +201,8 @@ impl Graph {
                 let shapes = args.iter().map(|a| self.dag.borrow().shape(*a).clone()).collect();
                 let op = match &op {
                     Op::Elem(e) => e.name().to_string(),
+                    Op::Gather => "gather".into(),
+                    Op::SumBy(_) => "sum_by".into(),
                     Op::Broadcast(to) => format!("broadcast to {to}"),
                     Op::Reshape(dims) => format!("reshape to {}", Shape::new(dims)),
                     other => format!("{other:?}"),

@@ -185,7 +185,7 @@ mod tests {
     use crate::shape::Shape;
 
     fn history(n: u64, params: &[(&str, &[usize])]) -> History<f32> {
-        let params: Vec<Input> = params.iter().map(|(name, dims)| Input { name: (*name).into(), shape: Shape::new(dims), place: None }).collect();
+        let params: Vec<Input> = params.iter().map(|(name, dims)| Input::new(name, Shape::new(dims))).collect();
         let layout = Layout::new(&params);
         let mut history = History::new();
         if !layout.is_empty() {

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod columns;
+mod groups;
 pub mod params;
 pub mod pass;
 pub mod plan;

@@ -4,6 +4,7 @@ use super::batch::Batch;
 use super::columns::{Columns, Table};
 use super::params::{Grad, Layout, Numbers, Params};
 use super::plan::{BoundPlan, Plan, Slot};
+use crate::column::Column;
 use crate::diff::Contribution;
 use crate::error::{Error, NonFinite, Place, Result};
 use crate::graph::eval::Inputs;
@@ -301,7 +302,7 @@ impl<'d, T: Real> Bound<'d, T> {
     /// The inputs as the oracle takes them: copies of the first `samples` samples, and the point.
     pub(crate) fn inputs(&self, theta: &Params<T>, samples: usize) -> Inputs {
         let n = samples.min(self.table.samples);
-        let column = |slices: &Vec<&[T]>| slices.iter().flat_map(|s| s[..n].iter().map(|x| x.to_f64())).collect();
+        let column = |columns: &Vec<Column<'_, T>>| columns.iter().flat_map(|c| (0..n).map(|i| c.number(i))).collect();
         Inputs { samples: n, data: self.table.inputs.iter().map(column).collect(), params: split(theta) }
     }
 }
@@ -372,6 +373,11 @@ impl<T: Real> Function<T> {
     /// A name that isn't there, is missing or is given twice; another number of entries than the shape has.
     pub fn params<N: AsRef<str>, V: Into<Numbers>>(&self, named: impl IntoIterator<Item = (N, V)>) -> Result<Params<T>> {
         Params::from_named(&self.compiled.layout, named)
+    }
+
+    /// The point at the origin.
+    pub fn zeros(&self) -> Params<T> {
+        Params::zeros(&self.compiled.layout)
     }
 
     /// Binds columns, as [`Program::bind`].

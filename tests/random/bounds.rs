@@ -198,6 +198,35 @@ impl Bounds {
                     }
                 }
             }
+            Op::Gather => {
+                for e in 0..entries {
+                    for i in 0..rows {
+                        let from = operand(1).at(0, i).0 as usize * entries + e;
+                        let (y, error, mark) = operand(0).at(from, 0);
+                        // A table entry is read in the samples' type.
+                        numbers.push(y);
+                        errors.push(error.max(if self.precision.half_ulp < 1e-15 || error == 0.0 && y as f32 as f64 == y {
+                            0.0
+                        } else {
+                            y.abs() * self.precision.half_ulp
+                        }));
+                        marks.push(mark);
+                    }
+                }
+            }
+            Op::SumBy(groups) => {
+                let width = entries / *groups as usize;
+                for group in 0..*groups as usize {
+                    for e in 0..width {
+                        let members = (0..inputs.samples).filter(|i| operand(1).at(0, *i).0 as usize == group);
+                        let (y, error, one) = self.reduce(Fold::Sum, members.clone().map(|i| operand(0).at(e, i)));
+                        numbers.push(y);
+                        errors.push(error);
+                        alone.push(one);
+                        marks.push(mark(how ^ group as u64, members.map(|i| operand(0).at(e, i).2)));
+                    }
+                }
+            }
             Op::Reshape(_) | Op::Detach => {
                 alone.extend_from_slice(&operand(0).alone);
                 numbers.extend_from_slice(&operand(0).value.numbers);

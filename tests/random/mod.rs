@@ -328,7 +328,8 @@ impl Builder {
                 let to = &options[extra % options.len()];
                 self.must(Op::Reshape(to.as_slice().into()), &[first])
             }
-            236..250 => {
+            236..243 => self.by_labels(first, extra),
+            243..250 => {
                 let mut to = dims.clone();
                 if extra.is_multiple_of(2) || to.is_empty() {
                     to.insert(0, [2, 3, 1, 5][extra / 4 % 4]);
@@ -345,6 +346,37 @@ impl Builder {
             }
             _ => self.operation(step, first),
         }
+    }
+
+    /// A row for each sample, or a sum for each group.
+    fn by_labels(&mut self, first: NodeId, extra: usize) -> NodeId {
+        let made = if self.varies(first) {
+            let groups = [3, 1, 7, 70][extra % 4];
+            let labels = self.labels(groups);
+            self.push(Op::SumBy(groups as u32), &[first, labels])
+        } else {
+            let Some(rows) = self.dag.shape(first).dims().first().copied() else {
+                // The label as a number, compared.
+                let labels = self.labels(3);
+                return self.elem(Elem::Eq, &[labels, first]);
+            };
+            let labels = self.labels(rows);
+            self.push(Op::Gather, &[first, labels])
+        };
+        made.unwrap_or(first)
+    }
+
+    /// A column of labels below a number.
+    fn labels(&mut self, below: usize) -> NodeId {
+        let name = format!("label{below}");
+        if let Some(at) = self.dag.data().iter().position(|i| i.name == name) {
+            return self.must(Op::Data(at as u32), &[]);
+        }
+        let numbers = (0..self.inputs.samples).map(|_| (self.numbers.bits() % below as u64) as f64).collect();
+        self.inputs.data.push(numbers);
+        let id = self.dag.add_labels(&name, below as u32, None);
+        self.bounds.extend(&self.dag, &self.inputs);
+        id
     }
 
     /// Entries of two values in another order: some twice, some not at all, some 0; or all of one, transposed.
