@@ -325,6 +325,17 @@ pub enum Error {
         /// The ones there are.
         available: Vec<String>,
     },
+    /// A parameter of a distribution outside of its domain, where samples are drawn.
+    Distribution {
+        /// The distribution.
+        distribution: String,
+        /// The parameter.
+        parameter: String,
+        /// The number it has.
+        value: f64,
+        /// What it must be.
+        expected: String,
+    },
     /// A setting out of its range (a learning rate, a number of steps, a saved state of another stepper).
     Setting {
         /// The setting.
@@ -386,6 +397,7 @@ impl fmt::Display for Error {
             Error::NonFinite(report) => fmt::Display::fmt(report, f),
             Error::Parse { line, message } => write!(f, "line {line}: {message}"),
             Error::Backend { asked, available } => write!(f, "backend `{asked}` can't be used here; available: {}", list(available)),
+            Error::Distribution { distribution, parameter, value, expected } => write!(f, "{distribution}: {parameter} must be {expected}, but is {value}"),
             Error::Setting { name, message } => write!(f, "{name}: {message}"),
         }
     }

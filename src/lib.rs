@@ -89,6 +89,7 @@
 pub mod backend;
 pub mod check;
 pub mod column;
+pub mod constraint;
 pub mod data;
 pub mod diff;
 pub mod dist;
@@ -107,6 +108,7 @@ pub mod plot;
 mod random;
 pub mod real;
 pub mod runtime;
+pub mod sample;
 pub mod schedule;
 pub mod shape;
 pub mod simplify;
@@ -133,6 +135,7 @@ pub mod prelude {
     pub use crate::runtime::columns::Columns;
     pub use crate::runtime::params::{Grad, Params};
     pub use crate::runtime::program::{Bound, Function, Program};
+    pub use crate::sample::Sample;
     pub use crate::shape::Shape;
 }
 

@@ -2,43 +2,100 @@
 //!
 //! `interp`, the portable tile interpreter, is the definition: any other backend must give the same bits.
 
+pub mod environment;
 pub mod interp;
+#[cfg(all(feature = "jit", target_arch = "x86_64", unix))]
+pub mod jit;
 
 use crate::error::{Error, Result};
 use crate::kernel::ir::PassKernels;
 use crate::real::Real;
 
-/// Which backend runs the kernels.
+/// Which backend runs the kernels. All give the same bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum Backend {
-    /// The fastest this machine has, unless the environment variable `TAPELESS_BACKEND` names one.
+    /// The fastest this machine has, unless the environment variable `TAPELESS_BACKEND` names one. Where the system lets nobody have
+    /// executable pages it is the interpreter, and the program's report says so.
     #[default]
     Auto,
     /// The portable tile interpreter.
     Interp,
+    /// Native code with 256-bit vectors: AVX2 and FMA.
+    Avx2,
+    /// Native code with 512-bit vectors: AVX-512 F, DQ and VL.
+    Avx512,
 }
 
 /// The environment variable that forces a backend.
 pub const VARIABLE: &str = "TAPELESS_BACKEND";
 
-impl Backend {
-    /// The names that [`VARIABLE`] understands.
-    pub const NAMES: [&'static str; 1] = ["interp"];
+/// Whether this build and this machine have native code: AVX2, AVX-512.
+#[cfg(all(feature = "jit", target_arch = "x86_64", unix))]
+fn native() -> (bool, bool) {
+    jit::available()
+}
 
-    /// What `Auto` stands for here and now.
+#[cfg(not(all(feature = "jit", target_arch = "x86_64", unix)))]
+fn native() -> (bool, bool) {
+    (false, false)
+}
+
+/// Whether the system allows executable pages.
+#[cfg(all(feature = "jit", target_arch = "x86_64", unix))]
+fn pages() -> bool {
+    jit::pages_available().is_ok()
+}
+
+#[cfg(not(all(feature = "jit", target_arch = "x86_64", unix)))]
+fn pages() -> bool {
+    false
+}
+
+impl Backend {
+    /// The backends that can be forced, the plainest first.
+    pub const ALL: [Backend; 3] = [Backend::Interp, Backend::Avx2, Backend::Avx512];
+
+    /// The name that [`VARIABLE`] understands.
+    pub fn name(self) -> &'static str {
+        match self {
+            Backend::Auto => "auto",
+            Backend::Interp => "interp",
+            Backend::Avx2 => "avx2",
+            Backend::Avx512 => "avx512",
+        }
+    }
+
+    /// Those that this build has and this CPU can run, the plainest first.
+    pub fn available() -> Vec<Backend> {
+        let (avx2, avx512) = native();
+        Self::ALL.into_iter().filter(|b| *b == Backend::Interp || *b == Backend::Avx2 && avx2 || *b == Backend::Avx512 && avx512).collect()
+    }
+
+    /// What this stands for here and now.
     ///
     /// # Errors
-    /// [`Error::Backend`] if the environment variable names a backend that isn't there.
+    /// [`Error::Backend`] if one is forced, by hand or by the environment variable, that isn't there: unknown, not of this CPU, or in need of
+    /// executable pages where the system refuses them.
     pub fn resolve(self) -> Result<Backend> {
-        if self != Backend::Auto {
-            return Ok(self);
-        }
-        // A name that is no Unicode is no backend either.
-        match std::env::var_os(VARIABLE).map(|name| name.to_string_lossy().into_owned()) {
-            None => Ok(Backend::Interp),
-            Some(name) if name.is_empty() || name == "interp" => Ok(Backend::Interp),
-            Some(name) => Err(Error::Backend { asked: name, available: Self::NAMES.map(String::from).to_vec() }),
+        let available = Self::available();
+        let forced = if self == Backend::Auto {
+            // A name that is no Unicode is no backend either.
+            match std::env::var_os(VARIABLE).map(|name| name.to_string_lossy().into_owned()).filter(|name| !name.is_empty()) {
+                None => return Ok(available.last().copied().unwrap_or(Backend::Interp)),
+                Some(name) => Self::ALL.into_iter().find(|b| b.name() == name).ok_or(name),
+            }
+        } else {
+            Ok(self)
+        };
+        let names = |of: &[Backend]| of.iter().map(|b| b.name().to_string()).collect();
+        match forced {
+            Err(name) => Err(Error::Backend { asked: name, available: names(&available) }),
+            Ok(b) if !available.contains(&b) => Err(Error::Backend { asked: b.name().into(), available: names(&available) }),
+            Ok(b) if b != Backend::Interp && !pages() => {
+                Err(Error::Backend { asked: format!("{} (the system refuses executable pages)", b.name()), available: names(&[Backend::Interp]) })
+            }
+            Ok(b) => Ok(b),
         }
     }
 }
@@ -69,8 +126,13 @@ pub trait Executable<T>: Send + Sync {
     /// Runs all steps over the samples of a leaf and gives each accumulator's fold over them, its lanes combined.
     fn run(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]);
 
-    /// What ran: the backend and the CPU level.
+    /// What ran: the backend and the CPU level; if it isn't the one asked for, why.
     fn describe(&self) -> String;
+
+    /// The machine code with what each instruction is for, if there is any. `pass` is what it was prepared from; `columns` names the data.
+    fn assembly(&self, _pass: &PassKernels, _columns: &[String]) -> Option<String> {
+        None
+    }
 }
 
 /// Working memory of one thread.
@@ -79,13 +141,27 @@ pub struct Scratch<T> {
     pub registers: Vec<Box<[T]>>,
     /// Accumulator lanes.
     pub lanes: Vec<T>,
+    /// What native code is given: addresses and lengths.
+    pub words: Vec<usize>,
 }
 
-/// Prepares a pass for a backend.
+/// Prepares a pass for a backend. What native code can't do, the interpreter does, and says why.
 pub fn prepare<T: Real>(backend: Backend, pass: &PassKernels) -> Box<dyn Executable<T>> {
-    match backend {
-        Backend::Auto | Backend::Interp => Box::new(interp::Interp::<T>::new(pass)),
+    #[cfg(all(feature = "jit", target_arch = "x86_64", unix))]
+    {
+        let compiled = match backend {
+            Backend::Avx512 => Some(jit::Jit::<T>::avx512(pass)),
+            Backend::Avx2 => Some(jit::Jit::<T>::avx2(pass)),
+            Backend::Auto | Backend::Interp => None,
+        };
+        match compiled {
+            Some(Ok(jit)) => return Box::new(jit),
+            Some(Err(why)) => return Box::new(interp::Interp::<T>::instead_of(pass, backend.name(), &why)),
+            None => {}
+        }
     }
+    let _ = backend;
+    Box::new(interp::Interp::<T>::new(pass))
 }
 
 /// Combines an accumulator's lanes in a fixed tree: the upper half onto the lower, until one is left. In `f64`.

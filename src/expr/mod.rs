@@ -265,6 +265,12 @@ impl<'g> Expr<'g> {
         self.graph.expr(poison())
     }
 
+    /// A mistake of a function made of expressions: operands of these shapes do not fit.
+    #[track_caller]
+    pub(crate) fn refused(self, op: &str, shapes: Vec<Shape>) -> Expr<'g> {
+        self.graph.mistake(Mistake::Shapes { op: op.into(), shapes, place: Some(Place::caller()) })
+    }
+
     /// Whether a mistake was made on the way here.
     pub(crate) fn is_poisoned(self) -> bool {
         self.id == poison()

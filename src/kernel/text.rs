@@ -27,7 +27,8 @@ fn access(at: &Access) -> String {
     s
 }
 
-fn line(k: usize, inst: &Inst, columns: &[String]) -> String {
+/// An instruction, the `k`th of its kernel; `columns` names the data.
+pub fn line(k: usize, inst: &Inst, columns: &[String]) -> String {
     match inst {
         Inst::Column(at) => {
             let name = columns.get(at.base as usize).map_or("?", String::as_str);

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod bounds;
+pub mod leaf;
 mod run;
 pub mod slope;
 

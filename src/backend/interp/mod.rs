@@ -6,7 +6,7 @@ mod level;
 mod loops;
 mod tile;
 
-use super::{Executable, Leaf, Scratch, combine_lanes};
+use super::{Executable, Leaf, Scratch, combine_lanes, environment};
 use crate::graph::Fold;
 use crate::kernel::ir::PassKernels;
 use crate::real::Real;
@@ -17,16 +17,23 @@ use tile::TileProgram;
 pub struct Interp<T> {
     program: TileProgram<T>,
     level: Level,
+    /// The backend it stands in for, and why.
+    instead: Option<String>,
 }
 
 impl<T: Real> Interp<T> {
+    /// Prepares a pass that another backend was asked for and can't run.
+    pub fn instead_of(pass: &PassKernels, other: &str, why: &str) -> Self {
+        Interp { instead: Some(format!(" instead of {other}: {why}")), ..Self::new(pass) }
+    }
+
     /// Prepares a pass for the best CPU level there is.
     pub fn new(pass: &PassKernels) -> Self {
         Self::at_level(pass, Level::best())
     }
 
     fn at_level(pass: &PassKernels, level: Level) -> Self {
-        Interp { program: TileProgram::new(pass), level }
+        Interp { program: TileProgram::new(pass), level, instead: None }
     }
 
     /// One for each CPU level this machine has: for tests that hold them against each other.
@@ -40,6 +47,7 @@ impl<T: Real> Executable<T> for Interp<T> {
         Scratch {
             registers: (0..self.program.registers).map(|_| vec![T::default(); self.program.tile].into_boxed_slice()).collect(),
             lanes: vec![T::default(); self.program.lanes * self.program.folds.len()],
+            words: Vec::new(),
         }
     }
 
@@ -48,7 +56,7 @@ impl<T: Real> Executable<T> for Interp<T> {
         for (fold, held) in self.program.folds.iter().zip(scratch.lanes.chunks_exact_mut(lanes)) {
             held.fill(T::from_f64(fold.identity()));
         }
-        exec::run(self.level, &self.program, leaf, scratch);
+        environment::with_default(|| exec::run(self.level, &self.program, leaf, scratch));
         for ((fold, held), sum) in self.program.folds.iter().zip(scratch.lanes.chunks_exact(lanes)).zip(sums) {
             // The common folds get a loop of their own length.
             *sum = match (*fold, lanes) {
@@ -60,7 +68,8 @@ impl<T: Real> Executable<T> for Interp<T> {
     }
 
     fn describe(&self) -> String {
-        format!("interp ({}), tiles of {} samples, {} registers", self.level.name(), self.program.tile, self.program.registers)
+        let instead = self.instead.as_deref().unwrap_or_default();
+        format!("interp ({}), tiles of {} samples, {} registers{instead}", self.level.name(), self.program.tile, self.program.registers)
     }
 }
 

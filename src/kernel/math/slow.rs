@@ -35,12 +35,18 @@ const TWO_OVER_PI: [u64; 21] = [
     0xf0cf_bc20_9af4_361d,
 ];
 
+/// The largest magnitude that the recipe of `slow` computes itself.
+#[inline(always)]
+pub fn limit<T: Real>(slow: Slow) -> T {
+    match slow {
+        Slow::Sin | Slow::Cos | Slow::Tan => T::from_f64(if T::DOUBLE { FAST64 } else { FAST32 }),
+    }
+}
+
 /// Is `x` beyond the range where the recipe of `slow` is accurate? (Infinities are; NaN is not.)
 #[inline(always)]
 pub fn needs<T: Real>(slow: Slow, x: T) -> bool {
-    match slow {
-        Slow::Sin | Slow::Cos | Slow::Tan => x.abs() > T::from_f64(if T::DOUBLE { FAST64 } else { FAST32 }),
-    }
+    x.abs() > limit(slow)
 }
 
 /// `fast`, except where [`needs`] says that the recipe is not accurate at `x`: there the accurate value.

@@ -1,0 +1,100 @@
+//! Who lives where, apart from the allocator's vectors: general registers, the words a call is given, the stack frame.
+//!
+//! ```text
+//! rdi  the call's words (below)            rax  scratch: addresses on their way
+//! rsi  constants: a window of 64 bytes of ones and 64 of zeros, then the numbers
+//! rdx  uniforms                            rcx  lanes of the accumulators
+//! r8   the sample, in bytes from the leaf's first      r9   where the loop at hand ends
+//! r10  tile buffers, less the tile's first sample      r11  which lanes of the accumulators the block at hand belongs to
+//! rbx r12 r13 r14 r15 rbp   pointers to columns, outputs and entries at the nest's point, as many as fit
+//!
+//! words:  0 first sample, in bytes   8 end   16 lanes   24 uniforms   32 constants   40 tile buffers   48 mends slow lanes   56 unused
+//!         64.. columns, each at the leaf's first sample, then outputs
+//!
+//! rsp (64-byte aligned):
+//!   one pointer for each strided address; one counter for each loop of the nest
+//!   a block's argument and value on their way to the slow path, and everything the called function may change
+//!   spill slots, one register wide
+//!   saved rsp
+//! ```
+
+use super::isa::Isa;
+
+/// Offsets into a call's words.
+pub mod words {
+    /// The first sample.
+    pub const START: i64 = 0;
+    /// Behind the last sample.
+    pub const END: i64 = 8;
+    /// Lanes.
+    pub const LANES: i64 = 16;
+    /// Uniforms.
+    pub const UNIFORMS: i64 = 24;
+    /// Constants.
+    pub const CONSTANTS: i64 = 32;
+    /// Tile buffers.
+    pub const TILES: i64 = 40;
+    /// The function that mends lanes.
+    pub const MEND: i64 = 48;
+    /// How many words come before the columns.
+    pub const COLUMNS: usize = 8;
+}
+
+/// Offsets into the frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    strided: usize,
+    slow: usize,
+    slots: usize,
+    bytes: usize,
+}
+
+impl Frame {
+    /// A frame for so many strided addresses and loops, with or without a slow path.
+    pub fn new<I: Isa>(strided: usize, loops: usize, slow: bool) -> Self {
+        let pointers = (8 * (strided + loops)).next_multiple_of(64);
+        // Two blocks, every vector, eight mask registers, eight general ones.
+        let saved = if slow { I::BYTES * (2 + I::REGISTERS) + 128 } else { 0 };
+        Frame { strided, slow: pointers, slots: pointers + saved, bytes: I::BYTES }
+    }
+
+    /// The pointer of a strided address.
+    pub fn pointer(&self, k: usize) -> i64 {
+        8 * k as i64
+    }
+
+    /// The counter of a loop.
+    pub fn counter(&self, axis: usize) -> i64 {
+        8 * (self.strided + axis) as i64
+    }
+
+    /// The argument of the slow path; the value follows.
+    pub fn argument(&self) -> i64 {
+        self.slow as i64
+    }
+
+    /// The value on its way through the slow path.
+    pub fn value(&self) -> i64 {
+        (self.slow + self.bytes) as i64
+    }
+
+    /// Where the slow path saves vector `n`.
+    pub fn vector(&self, n: usize) -> i64 {
+        (self.slow + (2 + n) * self.bytes) as i64
+    }
+
+    /// Where it saves mask or general register `n`, 16 in all.
+    pub fn general<I: Isa>(&self, n: usize) -> i64 {
+        self.vector(I::REGISTERS) + 8 * n as i64
+    }
+
+    /// A spill slot.
+    pub fn slot(&self, n: u32) -> i64 {
+        (self.slots + n as usize * self.bytes) as i64
+    }
+
+    /// The whole frame.
+    pub fn size(&self, slots: u32) -> i64 {
+        (self.slots + slots as usize * self.bytes).next_multiple_of(64) as i64
+    }
+}

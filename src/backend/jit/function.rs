@@ -1,0 +1,458 @@
+//! One step as a function: entry, the loop nest, the loop over whole blocks, the loop over partial ones, exit.
+//!
+//! ```text
+//! entry       saves registers, makes the frame, loads base registers and what is the same for every sample
+//! nest        for each point: pointers move by their strides
+//!   main      while whole groups of blocks are left: the unrolled blocks; accumulators in registers if they fit
+//!   rest      while samples are left: one block under a mask; accumulators in memory
+//! exit
+//! ```
+//! Register and stack map: `frame.rs` and `body.rs`.
+
+use super::body::{Body, Rm, Sizes, memory, tail};
+use super::code::{Code, Note, When};
+use super::frame::{Frame, words};
+use super::isa::{Isa, Vop};
+use super::machine::{Entry, Home, Kind, Pool, Program, Table, Val};
+use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
+
+/// Registers that stay free for a block's values and copies, however much could be pinned.
+const WORKING: usize = 6;
+/// Operations of an unrolled loop, at most: beyond, the code of a loop would leave the instruction cache for nothing.
+const UNROLLED: usize = 400;
+/// Operations above which there is one loop, every block of it under a mask, instead of two.
+const LONG: usize = 3000;
+/// Short loops without accumulators are unrolled to about so many operations, which hides the loop's own.
+const SHORT: usize = 24;
+/// General registers for pointers.
+const POINTERS: [Register; 6] = [Register::RBX, Register::R12, Register::R13, Register::R14, Register::R15, Register::RBP];
+/// What the caller wants back.
+const SAVED: [Register; 6] = POINTERS;
+
+/// Bytes of a page of the stack.
+const PAGE: i64 = 4096;
+/// Bytes of a frame, at most: a thread's stack holds it many times over.
+const LARGEST_FRAME: i64 = 256 << 10;
+
+/// Emits a step; also says how many spill slots it needs.
+///
+/// # Errors
+/// If its frame would be too large for the stack.
+pub fn step<I: Isa>(program: &Program, sizes: Sizes) -> Result<(Code, u32), String> {
+    let slow = program.ops.iter().any(|op| matches!(op.kind, Kind::Patch(_)));
+    let frame = Frame::new::<I>(program.strided.len(), program.dims.len(), slow);
+    let body = Body::<I>::new(program, sizes, frame);
+    let entries = accumulators(program);
+    let vectors = (sizes.lanes / I::BYTES).max(1);
+    let mut f = Function { body, program, sizes, entries, vectors, unroll: 1, pinned: Vec::new(), kept: Vec::new() };
+    f.plan();
+    f.pointers();
+    f.emit()
+}
+
+/// The accumulators' entries, each once.
+fn accumulators(program: &Program) -> Vec<Entry> {
+    let mut out = Vec::new();
+    for op in &program.ops {
+        if let Kind::Accumulate(_, e) | Kind::AccumulateProduct(e) = op.kind
+            && !out.contains(&e)
+        {
+            out.push(e);
+        }
+    }
+    out
+}
+
+struct Function<'p, I> {
+    body: Body<'p, I>,
+    program: &'p Program,
+    sizes: Sizes,
+    entries: Vec<Entry>,
+    /// Vectors of lanes an accumulator has.
+    vectors: usize,
+    /// Blocks in a turn of the main loop.
+    unroll: usize,
+    /// Invariants and their registers.
+    pinned: Vec<(Val, u8)>,
+    /// Accumulators and their registers.
+    kept: Vec<(Entry, Vec<u8>)>,
+}
+
+impl<I: Isa> Function<'_, I> {
+    /// How far the loop is unrolled, and who gets a register for good.
+    fn plan(&mut self) {
+        let n = self.program.ops.len().max(1);
+        self.unroll = if self.entries.is_empty() {
+            (SHORT / n).clamp(1, 4).next_power_of_two()
+        } else if n * self.vectors <= UNROLLED {
+            self.vectors
+        } else {
+            1
+        };
+        let usable = self.body.registers.usable();
+        let mut room = usable.saturating_sub(self.pressure().max(WORKING - 2) + 2);
+        let wanted = self.entries.len() * self.vectors;
+        if self.unroll == self.vectors && wanted > 0 && wanted <= room {
+            for e in std::mem::take(&mut self.entries) {
+                let registers = (0..self.vectors).map(|_| self.body.registers.reserve()).collect();
+                self.kept.push((e, registers));
+            }
+            room -= wanted;
+        }
+        // The most used first.
+        let mut invariants: Vec<Val> = (0..self.program.values.len() as u32).map(Val).filter(|v| self.program.is_invariant(*v)).collect();
+        invariants.retain(|v| !self.program.uses(*v).is_empty());
+        invariants.sort_by_key(|v| std::cmp::Reverse(self.program.uses(*v).len()));
+        for v in invariants.into_iter().take(room) {
+            let r = self.body.registers.reserve();
+            self.body.registers.pin(v, r);
+            self.pinned.push((v, r));
+        }
+    }
+
+    /// Computed values, and columns read more than once, that are alive at the same time, at most.
+    fn pressure(&self) -> usize {
+        let (mut now, mut most) = (0usize, 0);
+        let counts = |v: Val| {
+            let value = &self.program.values[v.index()];
+            !value.mask && (value.home == Home::Computed || !self.program.is_invariant(v) && self.program.uses(v).len() > 1)
+        };
+        for (k, op) in self.program.ops.iter().enumerate() {
+            for (j, v) in op.args.iter().enumerate().filter(|(_, v)| **v != Val::NONE && counts(**v)) {
+                if self.program.values[v.index()].home != Home::Computed && self.program.uses(*v)[0] == k as u32 && !op.args[..j].contains(v) {
+                    now += 1;
+                }
+            }
+            most = most.max(now);
+            for (j, v) in op.args.iter().enumerate().filter(|(_, v)| **v != Val::NONE && counts(**v)) {
+                if self.program.uses(*v).last() == Some(&(k as u32)) && !op.args[..j].contains(v) {
+                    now -= 1;
+                }
+            }
+            if op.result != Val::NONE && counts(op.result) && !self.program.uses(op.result).is_empty() {
+                now += 1;
+            }
+            most = most.max(now);
+        }
+        most
+    }
+
+    /// General registers for the pointers that are used most.
+    fn pointers(&mut self) {
+        let mut counts: Vec<((Table, Entry), usize)> = Vec::new();
+        let mut count = |key: (Table, Entry), n: usize| match counts.iter().position(|(k, _)| *k == key) {
+            Some(at) => counts[at].1 += n,
+            // Beyond this many there is nothing to choose from that would matter.
+            None if counts.len() < 64 => counts.push((key, n)),
+            None => {}
+        };
+        for (k, value) in self.program.values.iter().enumerate() {
+            let uses = self.program.uses(Val(k as u32)).len();
+            match value.home {
+                Home::Column(e) => count((Table::Column, e), uses),
+                Home::Tile(e @ Entry::Strided(_)) => count((Table::Tile, e), uses),
+                Home::Uniform(e @ Entry::Strided(_)) if !self.pinned.iter().any(|(v, _)| v.index() == k) => count((Table::Uniform, e), uses),
+                _ => {}
+            }
+        }
+        for op in &self.program.ops {
+            match op.kind {
+                Kind::Output(e) => count((Table::Output, e), 1),
+                Kind::Store(e @ Entry::Strided(_)) | Kind::Fold(_, e @ Entry::Strided(_)) | Kind::FoldProduct(e @ Entry::Strided(_)) => {
+                    count((Table::Tile, e), 1)
+                }
+                Kind::Accumulate(_, e @ Entry::Strided(_)) | Kind::AccumulateProduct(e @ Entry::Strided(_)) => count((Table::Accumulator, e), 1),
+                _ => {}
+            }
+        }
+        counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+        for ((key, _), register) in counts.into_iter().zip(POINTERS) {
+            self.body.pointers.insert(key, register);
+        }
+    }
+
+    fn mov(&mut self, to: Register, from: MemoryOperand) {
+        self.body.put(Instruction::with2(Encoding::Mov_r64_rm64, to, from));
+    }
+
+    fn emit(mut self) -> Result<(Code, u32), String> {
+        self.body.note(Note::Frame);
+        for (register, word) in
+            [(Register::RSI, words::CONSTANTS), (Register::RDX, words::UNIFORMS), (Register::RCX, words::LANES), (Register::R10, words::TILES)]
+        {
+            self.mov(register, memory(Register::RDI, word));
+        }
+        let fixed: Vec<(Table, u32, Register)> =
+            self.body.pointers.iter().filter_map(|((t, e), r)| if let Entry::Fixed(n) = e { Some((*t, *n, *r)) } else { None }).collect();
+        for (table, n, register) in fixed {
+            let first = words::COLUMNS + if table == Table::Output { self.sizes.columns } else { 0 };
+            self.mov(register, memory(Register::RDI, 8 * (first as i64 + i64::from(n))));
+        }
+        self.invariants(false);
+        self.nest();
+        let slots = self.body.registers.slots;
+        let size = self.body.frame.size(slots);
+        if size > LARGEST_FRAME {
+            return Err(format!("{slots} values to spill need a frame of {size} bytes"));
+        }
+        Ok((self.exit(size), slots))
+    }
+
+    /// Loads the pinned invariants that move with the nest, or those that don't.
+    fn invariants(&mut self, moving: bool) {
+        for (v, r) in self.pinned.clone() {
+            let value = self.program.values[v.index()];
+            if matches!(value.home, Home::Uniform(Entry::Strided(_))) == moving {
+                self.body.note(Note::Invariant(value.origin));
+                self.body.load(v, I::vector(r));
+            }
+        }
+    }
+
+    /// The points of the nest, as nested loops that move the strided addresses.
+    fn nest(&mut self) {
+        let dims = self.program.dims.clone();
+        let strided = self.program.strided.clone();
+        let (frame, sizes) = (self.body.frame, self.sizes);
+        self.body.note(Note::Loop);
+        // A stride in bytes.
+        let unit = |table: Table| -> i64 {
+            (match table {
+                Table::Column | Table::Output => 8,
+                Table::Tile => sizes.tile,
+                Table::Uniform => sizes.number,
+                Table::Accumulator => sizes.lanes,
+            }) as i64
+        };
+        for (k, (table, at)) in strided.iter().enumerate() {
+            let (base, first) = match table {
+                Table::Column => (Register::RDI, 8 * words::COLUMNS as i64),
+                Table::Output => (Register::RDI, 8 * (words::COLUMNS + self.sizes.columns) as i64),
+                Table::Tile => (Register::R10, 0),
+                Table::Uniform => (Register::RDX, 0),
+                Table::Accumulator => (Register::RCX, 0),
+            };
+            let from = memory(base, first + i64::from(at.base) * unit(*table));
+            self.body.put(Instruction::with2(Encoding::Lea_r64_m, Register::RAX, from));
+            self.body.put(Instruction::with2(Encoding::Mov_rm64_r64, memory(Register::RSP, frame.pointer(k)), Register::RAX));
+        }
+        let mut labels = Vec::new();
+        for (axis, extent) in dims.iter().enumerate() {
+            self.body.put(Instruction::with2(Encoding::Mov_rm64_imm32, memory(Register::RSP, frame.counter(axis)), *extent as i32));
+            let label = self.body.code.label();
+            self.body.code.place(label);
+            labels.push(label);
+        }
+        self.point();
+        self.body.note(Note::Loop);
+        for axis in (0..dims.len()).rev() {
+            for (k, (table, at)) in strided.iter().enumerate() {
+                let stride = |axis: usize| at.strides.get(axis).map_or(0, |s| i64::from(*s));
+                // The inner loop has moved it by its whole extent.
+                let inner = if axis + 1 < dims.len() { stride(axis + 1) * dims[axis + 1] as i64 } else { 0 };
+                let by = (stride(axis) - inner) * unit(*table);
+                if by != 0 {
+                    self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, memory(Register::RSP, frame.pointer(k)), by as i32));
+                }
+            }
+            self.body.put(Instruction::with2(Encoding::Sub_rm64_imm32, memory(Register::RSP, frame.counter(axis)), 1));
+            self.body.code.jump(When::NotZero, labels[axis], Note::Loop);
+        }
+    }
+
+    /// Everything at one point of the nest: all samples of the range.
+    fn point(&mut self) {
+        self.body.note(Note::Loop);
+        let moving: Vec<(Table, u32, Register)> =
+            self.body.pointers.iter().filter_map(|((t, e), r)| if let Entry::Strided(n) = e { Some((*t, *n, *r)) } else { None }).collect();
+        for (table, n, register) in moving {
+            self.mov(register, memory(Register::RSP, self.body.frame.pointer(n as usize)));
+            if matches!(table, Table::Column | Table::Output) {
+                self.mov(register, memory(register, 0));
+            }
+        }
+        self.invariants(true);
+        self.body.note(Note::Loop);
+        self.mov(Register::R8, memory(Register::RDI, words::START));
+        let rotates = self.sizes.lanes > I::BYTES && (self.kept.len() + self.entries.len()) > 0;
+        if self.program.ops.len() <= LONG {
+            self.main(rotates && self.unroll == 1);
+        }
+        self.rest(rotates);
+    }
+
+    /// Whole groups of blocks.
+    fn main(&mut self, rotates: bool) {
+        let group = (self.unroll * I::BYTES) as i32;
+        let (rest, turn) = (self.body.code.label(), self.body.code.label());
+        self.mov(Register::R9, memory(Register::RDI, words::END));
+        self.body.put(Instruction::with2(Encoding::Sub_r64_rm64, Register::R9, Register::R8));
+        self.body.put(Instruction::with2(Encoding::And_rm64_imm32, Register::R9, -group));
+        self.body.put(Instruction::with2(Encoding::Add_r64_rm64, Register::R9, Register::R8));
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
+        self.body.code.jump(When::AboveOrEqual, rest, Note::Loop);
+        self.accumulators(true);
+        self.body.code.place(turn);
+        self.body.partial = false;
+        self.body.rotating = rotates;
+        self.body.held = self.kept.iter().cloned().collect();
+        if rotates {
+            self.rotate();
+        }
+        for block in 0..self.unroll {
+            self.body.block = block;
+            self.body.block();
+        }
+        self.body.block = 0;
+        self.body.held.clear();
+        self.body.note(Note::Loop);
+        self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::R8, group));
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
+        self.body.code.jump(When::Below, turn, Note::Loop);
+        self.accumulators(false);
+        self.body.code.place(rest);
+    }
+
+    /// Which of the accumulators' vectors the block belongs to.
+    fn rotate(&mut self) {
+        self.body.note(Note::Loop);
+        self.body.put(Instruction::with2(Encoding::Mov_r32_rm32, Register::R11D, Register::R8D));
+        self.body.put(Instruction::with2(Encoding::And_rm32_imm32, Register::R11D, self.sizes.lanes as i32 - 1));
+    }
+
+    /// Accumulators into their registers, or back.
+    fn accumulators(&mut self, into: bool) {
+        self.body.note(Note::Accumulators);
+        self.body.rotating = false;
+        for (e, registers) in self.kept.clone() {
+            for (k, r) in registers.iter().enumerate() {
+                self.body.block = k;
+                let at = self.body.address(Table::Accumulator, e);
+                if into {
+                    self.body.one(Vop::Load, I::vector(*r), Rm::Mem(at));
+                } else {
+                    self.body.store(Vop::Store, at, I::vector(*r));
+                }
+            }
+        }
+        self.body.block = 0;
+    }
+
+    /// What is left, block by block under a mask.
+    fn rest(&mut self, rotates: bool) {
+        let (turn, done) = (self.body.code.label(), self.body.code.label());
+        self.body.note(Note::Loop);
+        self.mov(Register::R9, memory(Register::RDI, words::END));
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
+        self.body.code.jump(When::AboveOrEqual, done, Note::Loop);
+        self.body.code.place(turn);
+        // A window of ones, then zeros: so far from its middle that as many ones are seen as there are samples, a whole block of them at most.
+        self.body.note(Note::Tail);
+        self.body.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, Register::R8));
+        self.body.put(Instruction::with2(Encoding::Sub_r64_rm64, Register::RAX, Register::R9));
+        self.body.put(Instruction::with2(Encoding::Mov_r64_imm64, Register::R11, -(I::BYTES as i64)));
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::RAX, Register::R11));
+        self.body.put(Instruction::with2(Encoding::Cmovl_r64_rm64, Register::RAX, Register::R11));
+        let window = MemoryOperand::new(Register::RSI, Register::RAX, 1, Pool::WINDOW as i64 / 2, 1, false, Register::None);
+        if I::MASKS {
+            // Nothing of a block is in a register yet.
+            self.body.one(Vop::Load, I::vector(0), Rm::Mem(window));
+            self.body.one(Vop::Signs, tail::<I>(), Rm::Reg(I::vector(0)));
+        } else {
+            self.body.one(Vop::Load, tail::<I>(), Rm::Mem(window));
+        }
+        if rotates {
+            self.rotate();
+        }
+        self.body.partial = true;
+        self.body.rotating = rotates;
+        self.body.block = 0;
+        let accumulators: Vec<u8> = self.kept.iter().flat_map(|(_, r)| r.iter().copied()).collect();
+        self.body.registers.give_back(&accumulators);
+        self.body.block();
+        self.body.partial = false;
+        self.body.note(Note::Loop);
+        self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::R8, I::BYTES as i32));
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
+        self.body.code.jump(When::Below, turn, Note::Loop);
+        self.body.code.place(done);
+    }
+
+    /// The way out, the slow path, and in front of all the way in: only now is the frame's size known.
+    fn exit(mut self, size: i64) -> Code {
+        let used: Vec<Register> = SAVED.into_iter().filter(|r| self.body.pointers.values().any(|p| p == r)).collect();
+        // The caller's stack pointer lies at the end of the frame.
+        let total = size + 64;
+        self.body.note(Note::Frame);
+        self.body.put(Ok(Instruction::with(Encoding::VEX_Vzeroupper)));
+        self.mov(Register::RSP, memory(Register::RSP, size));
+        for r in used.iter().rev() {
+            self.body.put(Instruction::with1(Encoding::Pop_r64, *r));
+        }
+        self.body.put(Ok(Instruction::with(Encoding::Retnq)));
+        if let Some(label) = self.body.slow {
+            self.body.code.cold(true);
+            self.body.code.place(label);
+            self.slow_path();
+            self.body.code.cold(false);
+        }
+        let mut way_in = Body::<I>::new(self.program, self.sizes, self.body.frame);
+        way_in.note(Note::Frame);
+        for r in &used {
+            way_in.put(Instruction::with1(Encoding::Push_r64, *r));
+        }
+        way_in.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, Register::RSP));
+        // A stack that ends is noticed page by page: the guard page is never stepped over.
+        for page in 1..=total / PAGE {
+            way_in.put(Instruction::with2(Encoding::Test_rm32_r32, memory(Register::RSP, -page * PAGE), Register::EAX));
+        }
+        way_in.put(Instruction::with2(Encoding::Sub_rm64_imm32, Register::RSP, total as i32));
+        way_in.put(Instruction::with2(Encoding::And_rm64_imm32, Register::RSP, -64));
+        way_in.put(Instruction::with2(Encoding::Mov_rm64_r64, memory(Register::RSP, size), Register::RAX));
+        let mut code = way_in.code;
+        code.append(self.body.code);
+        code
+    }
+
+    /// Saves everything, calls the function that mends lanes (which one is in `eax`), and restores everything. The return address is on the
+    /// stack, so the frame is 8 bytes further.
+    fn slow_path(&mut self) {
+        const GENERAL: [Register; 8] = [Register::RCX, Register::RDX, Register::RSI, Register::RDI, Register::R8, Register::R9, Register::R10, Register::R11];
+        let frame = self.body.frame;
+        let at = |offset: i64| memory(Register::RSP, offset + 8);
+        self.body.note(Note::Slow);
+        for n in 0..I::REGISTERS {
+            self.body.store(Vop::Spill, at(frame.vector(n)), I::vector(n as u8));
+        }
+        if I::MASKS {
+            for n in 0..8 {
+                self.body.put(Instruction::with2(Encoding::VEX_Kmovw_m16_kr, at(frame.general::<I>(n)), Register::K0 + n as u32));
+            }
+        }
+        for (n, r) in GENERAL.into_iter().enumerate() {
+            self.body.put(Instruction::with2(Encoding::Mov_rm64_r64, at(frame.general::<I>(8 + n)), r));
+        }
+        // extern "sysv64" fn(argument, value, which)
+        self.mov(Register::R11, memory(Register::RDI, words::MEND));
+        self.body.put(Instruction::with2(Encoding::Lea_r64_m, Register::RDI, at(frame.argument())));
+        self.body.put(Instruction::with2(Encoding::Lea_r64_m, Register::RSI, at(frame.value())));
+        self.body.put(Instruction::with2(Encoding::Mov_r32_rm32, Register::EDX, Register::EAX));
+        self.body.put(Ok(Instruction::with(Encoding::VEX_Vzeroupper)));
+        self.body.put(Instruction::with2(Encoding::Sub_rm64_imm32, Register::RSP, 8));
+        self.body.put(Instruction::with1(Encoding::Call_rm64, Register::R11));
+        self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::RSP, 8));
+        for (n, r) in GENERAL.into_iter().enumerate() {
+            self.mov(r, at(frame.general::<I>(8 + n)));
+        }
+        if I::MASKS {
+            for n in 0..8 {
+                self.body.put(Instruction::with2(Encoding::VEX_Kmovw_kr_km16, Register::K0 + n as u32, at(frame.general::<I>(n))));
+            }
+        }
+        for n in 0..I::REGISTERS {
+            let from = at(frame.vector(n));
+            self.body.one(Vop::Move, I::vector(n as u8), Rm::Mem(from));
+        }
+        self.body.put(Ok(Instruction::with(Encoding::Retnq)));
+    }
+}

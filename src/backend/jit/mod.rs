@@ -1,0 +1,342 @@
+//! Native code for x86-64: a pass's kernels become machine code at run time, for AVX-512 or for AVX2 with FMA, whichever the CPU has.
+//!
+//! `docs/codegen.md` follows a kernel through this room. In order: `machine` (kernel IR to operations over virtual values), `body` with
+//! `registers` (operations to instructions over the registers that linear scan gives out), `function` (the loops around), `code` (bytes), `pages`
+//! (executable memory), `call`. `isa` and `cpu` know the two instruction sets, `frame` who lives where, `listing` prints.
+
+mod body;
+mod call;
+mod code;
+mod cpu;
+mod frame;
+mod function;
+mod isa;
+mod listing;
+mod machine;
+mod pages;
+mod registers;
+
+use super::{Executable, Leaf, Scratch, combine_lanes, environment};
+use crate::graph::Fold;
+use crate::kernel::build::expand;
+use crate::kernel::ir::{Access, Inst, Kernel, PassKernels};
+use crate::real::Real;
+use body::Sizes;
+use code::{Bytes, Code, Note};
+use cpu::{HasAvx2, HasAvx512, Target};
+use frame::words;
+use isa::{Avx2, Avx512, Isa};
+use machine::{Pool, Program};
+use pages::Pages;
+
+/// Columns, buffers and outputs of a tile together: they stay in the L1 cache from one step to the next.
+const TILE_BYTES: usize = 32 << 10;
+/// Samples in a tile where no step waits for another: more than a leaf has.
+const WHOLE: usize = 1 << 16;
+/// Samples in a tile at most, where steps share tile buffers.
+const LONGEST_TILE: usize = 1024;
+/// And at least: a multiple of every accumulator's number of lanes.
+const SHORTEST_TILE: usize = 64;
+
+/// Whether this machine can run AVX2 code, and AVX-512 code.
+pub fn available() -> (bool, bool) {
+    (HasAvx2::ask().is_some(), HasAvx512::ask().is_some())
+}
+
+/// Whether the system lets this process have executable pages.
+///
+/// # Errors
+/// What it said.
+pub fn pages_available() -> Result<(), String> {
+    // `ret`
+    Pages::new(&[0xc3]).map(|_| ())
+}
+
+/// A pass as machine code.
+pub struct Jit<T> {
+    target: Target,
+    pages: Pages,
+    notes: Vec<(u32, Note)>,
+    steps: Vec<Step<T>>,
+    constants: Box<[u64]>,
+    folds: Vec<Fold>,
+    /// Lanes of an accumulator.
+    lanes: usize,
+    /// Samples in a tile.
+    tile: usize,
+    tiles: usize,
+    /// Data columns.
+    columns: usize,
+    /// Columns made for the leaf.
+    made: usize,
+    uniforms: usize,
+    /// Per-sample results of the whole plan.
+    results: usize,
+    /// Those that are written, at least.
+    written: usize,
+    /// Columns of terms of sums by groups.
+    terms: usize,
+    code_bytes: usize,
+    spills: u32,
+    mend: usize,
+}
+
+struct Step<T> {
+    /// Where its function starts.
+    offset: usize,
+    /// Tile buffers that folds start from, with their identity.
+    starts: Vec<(usize, T)>,
+}
+
+impl<T: Real> Jit<T> {
+    /// Compiles a pass for AVX-512.
+    ///
+    /// # Errors
+    /// Why it can't be: the CPU, the system, or what the kernels contain.
+    pub fn avx512(pass: &PassKernels) -> Result<Self, String> {
+        let target = HasAvx512::ask().ok_or("the CPU has no AVX-512 F, DQ and VL")?;
+        Self::compile::<Avx512>(pass, Target::Avx512(target))
+    }
+
+    /// Compiles a pass for AVX2.
+    ///
+    /// # Errors
+    /// As [`Jit::avx512`].
+    pub fn avx2(pass: &PassKernels) -> Result<Self, String> {
+        let target = HasAvx2::ask().ok_or("the CPU has no AVX2 and FMA")?;
+        Self::compile::<Avx2>(pass, Target::Avx2(target))
+    }
+
+    fn compile<I: Isa>(pass: &PassKernels, target: Target) -> Result<Self, String> {
+        check(pass)?;
+        let size = size_of::<T>();
+        let lanes = pass.lanes::<T>();
+        let tile = tile(pass, size);
+        let sizes = Sizes { double: T::DOUBLE, number: size, tile: tile * size, lanes: lanes * size, columns: pass.columns.len() + pass.made.len() };
+        let mut pool = Pool::default();
+        let mut bytes = Bytes { code: Vec::new(), notes: Vec::new() };
+        let mut steps = Vec::new();
+        let mut spills = 0;
+        for kernel in &pass.steps {
+            let expanded = expand::<T>(kernel);
+            let program = Program::new::<T>(&expanded, &mut pool, I::MASKS)?;
+            let (code, slots): (Code, u32) = function::step::<I>(&program, sizes)?;
+            spills = spills.max(slots);
+            // Entries of functions at addresses that the fetch likes.
+            bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
+            let offset = bytes.code.len();
+            code.encode(&mut bytes);
+            steps.push(Step { offset, starts: starts(kernel) });
+        }
+        let memory = pool.memory(size, if I::MASKS { 1 } else { I::BYTES / size });
+        let constants = memory.chunks(8).map(|c| {
+            let mut word = [0; 8];
+            word[..c.len()].copy_from_slice(c);
+            u64::from_le_bytes(word)
+        });
+        let result = |inst: &Inst| matches!(inst, Inst::Output(at, _) if (at.base as usize) < pass.outputs);
+        let written = entries(pass, |inst| if let Inst::Output(at, _) = inst { Some(at).filter(|_| result(inst)) } else { None });
+        Ok(Jit {
+            target,
+            pages: Pages::new(&bytes.code)?,
+            code_bytes: bytes.code.len(),
+            notes: bytes.notes,
+            steps,
+            constants: constants.collect(),
+            folds: pass.accumulators.iter().map(|(f, _)| *f).collect(),
+            lanes,
+            tile,
+            tiles: pass.tiles,
+            columns: pass.columns.len(),
+            made: pass.made.len(),
+            uniforms: pass.uniforms.len(),
+            results: pass.outputs,
+            written,
+            terms: pass.terms(),
+            spills,
+            mend: call::mender::<T>(I::BYTES),
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        match self.target {
+            Target::Avx512(_) => Avx512::NAME,
+            Target::Avx2(_) => Avx2::NAME,
+        }
+    }
+
+    /// The machine code of the pass this was compiled from, with what each instruction is for.
+    pub fn listing(&self, pass: &PassKernels, columns: &[String]) -> String {
+        let mut out = String::new();
+        for (k, step) in self.steps.iter().enumerate() {
+            let end = self.steps.get(k + 1).map_or(self.code_bytes, |s| s.offset);
+            out += &format!("step {k}, {} bytes\n", end - step.offset);
+            let expanded = expand::<T>(&pass.steps[k]);
+            listing::print(&self.pages.bytes()[step.offset..end], step.offset, &self.notes, &expanded, columns, &mut out);
+        }
+        out
+    }
+}
+
+/// Samples in a tile: all of a leaf if no step waits for another.
+fn tile(pass: &PassKernels, size: usize) -> usize {
+    if pass.tiles == 0 {
+        return WHOLE;
+    }
+    let fits = TILE_BYTES / ((pass.columns.len() + pass.made.len() + pass.tiles + pass.outputs + pass.terms()) * size);
+    (fits / SHORTEST_TILE * SHORTEST_TILE).clamp(SHORTEST_TILE, LONGEST_TILE)
+}
+
+/// The last entry that an access can reach over a nest.
+fn last(at: &Access, dims: &[usize]) -> usize {
+    at.base as usize + at.strides.iter().zip(dims).map(|(s, d)| *s as usize * d.saturating_sub(1)).sum::<usize>()
+}
+
+/// How many entries of a table are reached.
+fn entries(pass: &PassKernels, of: impl Fn(&Inst) -> Option<&Access>) -> usize {
+    let of = &of;
+    let all = pass.steps.iter().flat_map(|kernel| kernel.insts.iter().filter_map(move |inst| of(inst)).map(|at| last(at, &kernel.dims) + 1));
+    all.max().unwrap_or(0)
+}
+
+/// Every access stays inside its table: the code has no checks of its own.
+fn check(pass: &PassKernels) -> Result<(), String> {
+    for kernel in &pass.steps {
+        if kernel.dims.contains(&0) {
+            return Err("a loop over nothing".into());
+        }
+        let mut accumulated = Vec::new();
+        for inst in &kernel.insts {
+            let (at, len, what) = match inst {
+                Inst::Column(at) => (at, pass.columns.len() + pass.made.len(), "column"),
+                Inst::Tile(at) | Inst::Store(at, _) | Inst::Fold(_, at, _) | Inst::FoldProduct(at, ..) => (at, pass.tiles, "tile buffer"),
+                Inst::Uniform(at) => (at, pass.uniforms.len(), "uniform"),
+                Inst::Output(at, _) if (at.base as usize) < pass.outputs => (at, pass.outputs, "output"),
+                Inst::Output(at, _) => (at, pass.outputs + pass.terms(), "term"),
+                Inst::Accumulate(_, at, _) | Inst::AccumulateProduct(at, ..) => (at, pass.accumulators.len(), "accumulator"),
+                _ => continue,
+            };
+            if last(at, &kernel.dims) >= len {
+                return Err(format!("{what} {} of {len}", last(at, &kernel.dims)));
+            }
+            if matches!(inst, Inst::Accumulate(..) | Inst::AccumulateProduct(..)) {
+                // The order of a lane's additions would depend on the order of the loops.
+                let turns = at.strides.iter().chain(std::iter::repeat(&0)).zip(&kernel.dims).any(|(s, d)| *s == 0 && *d > 1);
+                if turns || accumulated.contains(&at) {
+                    return Err("an accumulator that is written more than once a sample".into());
+                }
+                accumulated.push(at);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The buffers that folds go through, with the folds' identities.
+fn starts<T: Real>(kernel: &Kernel) -> Vec<(usize, T)> {
+    let mut out: Vec<(usize, T)> = Vec::new();
+    for inst in &kernel.insts {
+        let (fold, at) = match inst {
+            Inst::Fold(fold, at, _) => (*fold, at),
+            Inst::FoldProduct(at, ..) => (Fold::Sum, at),
+            _ => continue,
+        };
+        let mut targets = vec![at.base as usize];
+        for (stride, extent) in at.strides.iter().zip(&kernel.dims).filter(|(s, _)| **s != 0) {
+            targets = targets.iter().flat_map(|t| (0..*extent).map(move |k| t + k * *stride as usize)).collect();
+        }
+        out.extend(targets.into_iter().map(|t| (t, T::from_f64(fold.identity()))));
+    }
+    out
+}
+
+impl<T: Real> Executable<T> for Jit<T> {
+    fn scratch(&self) -> Scratch<T> {
+        // Room to start at a multiple of 64 bytes.
+        let slack = 64 / size_of::<T>();
+        let tiles = if self.tiles == 0 { 0 } else { self.tiles * self.tile + slack };
+        Scratch {
+            registers: vec![vec![T::default(); tiles].into_boxed_slice()],
+            lanes: vec![T::default(); self.lanes * self.folds.len() + slack],
+            words: vec![0; words::COLUMNS + self.columns + self.made + self.results + self.terms],
+        }
+    }
+
+    fn run(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]) {
+        environment::with_default(|| self.run_leaf(leaf, scratch, sums));
+    }
+
+    fn describe(&self) -> String {
+        let Jit { steps, code_bytes, spills, tile, .. } = self;
+        format!("{}, {} functions, {code_bytes} bytes of code ({}), {spills} spill slots, tiles of {tile} samples", self.name(), steps.len(), self.pages.way)
+    }
+
+    fn assembly(&self, pass: &PassKernels, columns: &[String]) -> Option<String> {
+        Some(self.listing(pass, columns))
+    }
+}
+
+/// Where the numbers start that lie at a multiple of 64 bytes.
+fn aligned<T>(numbers: &mut [T]) -> &mut [T] {
+    let skip = numbers.as_ptr().align_offset(64).min(numbers.len());
+    &mut numbers[skip..]
+}
+
+impl<T: Real> Jit<T> {
+    // The one other place with `unsafe`: the words are filled in and vouched for here.
+    #[allow(unsafe_code)]
+    fn run_leaf(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]) {
+        let size = size_of::<T>();
+        let Scratch { registers, lanes, words } = scratch;
+        let end = leaf.start.checked_add(leaf.len).unwrap_or_else(|| panic!("a leaf of {} samples from {}", leaf.len, leaf.start));
+        let room = |buffers: &[Box<[T]>], n| buffers.len() >= n && buffers.iter().all(|b| b.len() >= leaf.len);
+        let whole = leaf.columns.len() >= self.columns && leaf.uniforms.len() >= self.uniforms && leaf.outputs.len() >= self.written;
+        assert!(whole && room(leaf.made, self.made) && room(leaf.terms, self.terms), "a leaf lacks something");
+        let (fixed, tables) = words.split_at_mut(words::COLUMNS);
+        let (columns, outputs) = tables.split_at_mut(self.columns + self.made);
+        let (data, made) = columns.split_at_mut(self.columns);
+        for (word, column) in data.iter_mut().zip(leaf.columns) {
+            *word = column[leaf.start..end].as_ptr() as usize;
+        }
+        for (word, column) in made.iter_mut().zip(leaf.made) {
+            *word = column.as_ptr() as usize;
+        }
+        let (outputs, terms) = outputs.split_at_mut(self.results);
+        for (word, column) in terms.iter_mut().zip(leaf.terms.iter_mut()) {
+            *word = column.as_mut_ptr() as usize;
+        }
+        for (word, output) in outputs.iter_mut().zip(leaf.outputs.iter_mut()) {
+            *word = output[..leaf.len].as_mut_ptr() as usize;
+        }
+        let tiles = aligned(&mut registers[0]);
+        assert!(tiles.len() >= self.tiles * self.tile, "the scratch of another pass");
+        let held = &mut aligned(lanes)[..self.lanes * self.folds.len()];
+        for (fold, lanes) in self.folds.iter().zip(held.chunks_exact_mut(self.lanes)) {
+            lanes.fill(T::from_f64(fold.identity()));
+        }
+        fixed[words::LANES as usize / 8] = held.as_mut_ptr() as usize;
+        fixed[words::UNIFORMS as usize / 8] = leaf.uniforms.as_ptr() as usize;
+        fixed[words::CONSTANTS as usize / 8] = self.constants.as_ptr() as usize;
+        fixed[words::MEND as usize / 8] = self.mend;
+        let mut done = 0;
+        while done < leaf.len {
+            let n = self.tile.min(leaf.len - done);
+            for step in &self.steps {
+                for (buffer, identity) in &step.starts {
+                    tiles[buffer * self.tile..][..n].fill(*identity);
+                }
+                words[words::START as usize / 8] = done * size;
+                words[words::END as usize / 8] = (done + n) * size;
+                words[words::TILES as usize / 8] = (tiles.as_mut_ptr() as usize).wrapping_sub(done * size);
+                // SAFETY: `step.offset` is where `compile` had a function for this target encoded. The words were just filled in: columns and
+                // outputs cut to the leaf's samples, of which `done..done + n` are a part, lanes, tile buffers and uniforms of the lengths
+                // asserted above, which `check` held every access against; none of them is looked at until the function returns.
+                unsafe { call::call(&self.pages, step.offset, self.target, words) };
+            }
+            done += n;
+        }
+        for ((fold, lanes), sum) in self.folds.iter().zip(held.chunks_exact(self.lanes)).zip(sums) {
+            *sum = combine_lanes(*fold, lanes);
+        }
+    }
+}
