@@ -3,14 +3,14 @@
 //! `cargo run --release --example gaussian_adam`
 
 use rand::{SeedableRng, rngs::StdRng};
-use rand_distr::{Distribution, StandardNormal};
 use tapeless::data::{density, match_moments, mean, variance};
 use tapeless::dist::normal;
 use tapeless::plot::{Chart, losses, sampled};
-use tapeless::prelude::*;
+use tapeless::{prelude::*, sample::Sample};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut samples: Vec<f64> = StandardNormal.sample_iter(StdRng::seed_from_u64(1)).take(10_000).collect();
+fn main() -> tapeless::Result<()> {
+    let g = Graph::new();
+    let mut samples = normal(g.constant(0.0), 1.0).sample(10_000, &mut StdRng::seed_from_u64(1))?;
     match_moments(&mut samples, -0.017394587, 1.0097441)?;
     println!("{} samples; in closed form: location {:.6}, scale {:.6}\n", samples.len(), mean(&samples), variance(&samples).sqrt());
 

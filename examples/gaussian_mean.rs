@@ -3,15 +3,14 @@
 //! `cargo run --release --example gaussian_mean`
 
 use rand::{SeedableRng, rngs::StdRng};
-use rand_distr::{Distribution, Normal};
 use tapeless::data::{density, match_moments, mean};
 use tapeless::dist::normal;
 use tapeless::plot::{Chart, losses, sampled};
-use tapeless::prelude::*;
+use tapeless::{prelude::*, sample::Sample};
 
 const RATE: f64 = 1e-7;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> tapeless::Result<()> {
     let samples = draw(10_000, 0.0)?;
     println!("{} samples of a normal distribution; their mean: {:.5}\n", samples.len(), mean(&samples));
 
@@ -71,8 +70,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Samples of a normal distribution of scale 1, brought to the moments of the tutorial's.
-fn draw(n: usize, location: f64) -> Result<Vec<f64>, Box<dyn std::error::Error>> {
-    let mut samples: Vec<f64> = Normal::new(0.0, 1.0)?.sample_iter(StdRng::seed_from_u64(1)).take(n).collect();
+fn draw(n: usize, location: f64) -> tapeless::Result<Vec<f64>> {
+    let g = Graph::new();
+    let mut samples = normal(g.constant(0.0), 1.0).sample(n, &mut StdRng::seed_from_u64(1))?;
     match_moments(&mut samples, location - 0.00150459, 1.0139177)?;
     Ok(samples)
 }

@@ -2,24 +2,23 @@
 //!
 //! `cargo run --release --example mean_100d`
 
-use nalgebra::{DMatrix, DVector};
-use rand::{RngExt, SeedableRng, rngs::StdRng};
-use rand_distr::StandardNormal;
+use nalgebra::DVector;
+use rand::{SeedableRng, rngs::StdRng};
 use std::f64::consts::TAU;
-use tapeless::dist::normal;
+use tapeless::dist::{multivariate_normal_isotropic, normal, uniform};
 use tapeless::plot::Chart;
-use tapeless::prelude::*;
+use tapeless::{prelude::*, sample::Sample};
 
 const N: usize = 500;
 const D: usize = 100;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> tapeless::Result<()> {
     let mut rng = StdRng::seed_from_u64(1);
-    let samples = DMatrix::from_fn(N, D, |_, _| rng.sample(StandardNormal));
-    let sample_mean: DVector<f64> = samples.row_mean().transpose();
-    let start: Vec<f64> = (0..D).map(|_| rng.random()).collect();
-
     let g = Graph::new();
+    let samples = multivariate_normal_isotropic(g.array(&[D], &[0.0; D]), 1.0).sample_matrix(N, &mut rng)?;
+    let sample_mean: DVector<f64> = samples.row_mean().transpose();
+    let start = uniform(g.constant(0.0), 1.0).sample(D, &mut rng)?;
+
     let (x, mu) = (g.data_with("x", &[D]), g.param_with("mu", &[D]));
     let (variance, n, d) = (1.0f64, g.count(), D as f64);
     let constant = d / 2.0 * (TAU.ln() + variance.ln());

@@ -170,7 +170,9 @@ fn covariance_cholesky() {
     let raw = constraint::covariance_cholesky_inverse(&l).unwrap();
     let back = DMatrix::from_row_slice(2, 2, &Transform::new(constraint::covariance_cholesky, &[3]).at(&raw).0);
     assert!((&back * back.transpose() - covariance).norm() < 1e-15);
-    assert!(constraint::covariance_cholesky_inverse(&DMatrix::from_row_slice(2, 2, &[1.0, 0.5, 0.0, 1.0])).unwrap_err().to_string().contains("entry (0, 1) is 0.5"));
+    assert!(
+        constraint::covariance_cholesky_inverse(&DMatrix::from_row_slice(2, 2, &[1.0, 0.5, 0.0, 1.0])).unwrap_err().to_string().contains("entry (0, 1) is 0.5")
+    );
     assert!(constraint::covariance_cholesky_inverse(&DMatrix::from_row_slice(1, 1, &[-1.0])).is_err());
     assert!(constraint::covariance_cholesky_inverse(&DMatrix::zeros(2, 3)).is_err());
 }

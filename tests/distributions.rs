@@ -174,7 +174,12 @@ fn multivariate_normal_in_its_four_forms() {
     let forms: [(Make, Vec<usize>, Vec<f64>, DMatrix<f64>); 4] = [
         (|l, c| dist::multivariate_normal(l, c), vec![3, 3], row_major(&covariance), covariance.clone()),
         (|l, c| dist::multivariate_normal_cholesky(l, c), vec![3, 3], row_major(&factor), covariance.clone()),
-        (|l, c| dist::multivariate_normal_diagonal(l, c), vec![3], scales.to_vec(), DMatrix::from_diagonal(&DVector::from_iterator(3, scales.iter().map(|s| s * s)))),
+        (
+            |l, c| dist::multivariate_normal_diagonal(l, c),
+            vec![3],
+            scales.to_vec(),
+            DMatrix::from_diagonal(&DVector::from_iterator(3, scales.iter().map(|s| s * s))),
+        ),
         (|l, c| dist::multivariate_normal_isotropic(l, c), vec![], vec![1.7], DMatrix::identity(3, 3) * 1.7 * 1.7),
     ];
     for (make, dims, numbers, full) in &forms {
@@ -253,7 +258,8 @@ fn mixtures_of_kinds() {
         close(*got, want);
     }
     // Where no component has any mass; weights as logarithms.
-    let far = dist::mixture_log_weights(g.array(&[2], &[0.25f64.ln(), 0.75f64.ln()]), [dist::uniform(g.constant(0.0), 1.0), dist::uniform(g.constant(0.0), 2.0)]);
+    let far =
+        dist::mixture_log_weights(g.array(&[2], &[0.25f64.ln(), 0.75f64.ln()]), [dist::uniform(g.constant(0.0), 1.0), dist::uniform(g.constant(0.0), 2.0)]);
     let at: Vec<f64> = [-1.0, 0.5, 1.5].iter().map(|x| eval(far.log_prob(g.constant(*x)))[0]).collect();
     assert!(at[0] == f64::NEG_INFINITY && (at[1] - 0.625f64.ln()).abs() < 1e-15 && (at[2] - 0.375f64.ln()).abs() < 1e-15, "{at:?}");
     let wrong = dist::mixture(logits, [dist::normal(loc, 1.0), dist::normal(loc, 2.0)]).log_prob(x).sum();

@@ -66,7 +66,8 @@ fn of_labels() {
     let flipped: Vec<f64> = z.iter().map(|z| -z).collect();
     let label = |y: f64| [y; 6];
     for (scores, y01, y11) in [(&z[..], 0.0, -1.0), (&flipped, 1.0, 1.0)] {
-        let (a, b) = (eval(|z, y, _| log_loss(z, y), scores, &label(y01), &label(0.0)), eval(|z, y, _| log_loss_signed(z, y), scores, &label(y11), &label(0.0)));
+        let (a, b) =
+            (eval(|z, y, _| log_loss(z, y), scores, &label(y01), &label(0.0)), eval(|z, y, _| log_loss_signed(z, y), scores, &label(y11), &label(0.0)));
         for k in 0..z.len() {
             close(a.numbers[k], want[k]);
             close(b.numbers[k], want[k]);
@@ -92,7 +93,11 @@ fn gradients() {
     let (w, b) = (g.param("w"), g.param("b"));
     let s = w * x + b;
     let signed = 2.0 * y - 1.0;
-    let loss = log_loss(s, y).mean() + log_loss_signed(s * 0.7, signed).sum() + huber(s, z, 0.8).sum() + mae(s, z) + weighted_mean(soft_log_loss(s, y * 0.8 + 0.1), x.abs());
+    let loss = log_loss(s, y).mean()
+        + log_loss_signed(s * 0.7, signed).sum()
+        + huber(s, z, 0.8).sum()
+        + mae(s, z)
+        + weighted_mean(soft_log_loss(s, y * 0.8 + 0.1), x.abs());
     let program = loss.compile().unwrap();
     assert_eq!(program.passes().call, 1);
     let data = program.bind([("x", &[0.3, -1.2, 2.0]), ("y", &[0.0, 1.0, 1.0]), ("z", &[0.4, 3.0, -0.1])]).unwrap();

@@ -137,7 +137,13 @@ fn at_fitted_parameters_and_given_data() {
     let y = sampler.sample(n, &mut StdRng::seed_from_u64(4)).unwrap();
     let z: Vec<f64> = y.iter().zip(&ts).map(|(y, t)| (y - 2.0 * t - 40.0) / (1e-3 * (t + 1.0))).collect();
     follows(&z, [(-2.0, 0.022750131948179195), (0.0, 0.5), (1.0, 0.8413447460685429)].into_iter(), "residuals");
-    assert!(sampler.sample(3, &mut StdRng::seed_from_u64(4)).unwrap_err().to_string().contains("3 draws are asked for, but the parameters are given for 20000 samples"));
+    assert!(
+        sampler
+            .sample(3, &mut StdRng::seed_from_u64(4))
+            .unwrap_err()
+            .to_string()
+            .contains("3 draws are asked for, but the parameters are given for 20000 samples")
+    );
     assert_eq!(regression.sampler_at(&theta).unwrap_err(), Error::MissingColumn { name: "t".into() });
 }
 

@@ -1,8 +1,8 @@
 //! The Dirichlet distribution: of probabilities that sum to 1.
 
+use super::Distribution;
 use super::draw::{Draw, Parameter, positive};
 use super::support::{beside, minus_infinity};
-use super::Distribution;
 use crate::error::Result;
 use crate::expr::{Expr, Operand};
 use rand_distr::{Distribution as _, Open01};

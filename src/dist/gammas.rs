@@ -9,8 +9,7 @@ use std::f64::consts::TAU;
 const LARGE: f64 = 10.0;
 
 /// `B_2k / (2k (2k - 1))`
-const COEFFICIENTS: [f64; 8] =
-    [1.0 / 12.0, -1.0 / 360.0, 1.0 / 1260.0, -1.0 / 1680.0, 1.0 / 1188.0, -691.0 / 360_360.0, 1.0 / 156.0, -3617.0 / 122_400.0];
+const COEFFICIENTS: [f64; 8] = [1.0 / 12.0, -1.0 / 360.0, 1.0 / 1260.0, -1.0 / 1680.0, 1.0 / 1188.0, -691.0 / 360_360.0, 1.0 / 156.0, -3617.0 / 122_400.0];
 
 /// Stirling's error for large `x`: `ln_gamma(x) - ((x - 1/2) ln x - x + ln(2 pi) / 2)` by its asymptotic series.
 #[track_caller]

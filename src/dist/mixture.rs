@@ -1,8 +1,8 @@
 //! Mixtures: a component is chosen by weight, then the value is drawn from it.
 
+use super::Distribution;
 use super::draw::{Draw, Parameter, log_weight};
 use super::support::beside;
-use super::Distribution;
 use crate::error::{Error, Result};
 use crate::expr::{Expr, Operand};
 use crate::shape::Shape;

@@ -1,8 +1,8 @@
 //! The multivariate normal distribution, by covariance, Cholesky factor, standard deviations, or one of these for all.
 
+use super::Distribution;
 use super::draw::{Draw, Parameter, finite, positive};
 use super::support::beside;
-use super::Distribution;
 use crate::error::Result;
 use crate::expr::{Expr, Operand};
 use rand_distr::{Distribution as _, StandardNormal};

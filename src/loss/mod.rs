@@ -23,7 +23,7 @@ mod classification;
 mod divergence;
 mod regression;
 
-pub use classification::{log_loss, log_loss_signed, soft_cross_entropy, soft_log_loss};
+pub use classification::{cross_entropy, log_loss, log_loss_signed, soft_cross_entropy, soft_log_loss};
 pub use divergence::{kl, kl_logits};
 pub use regression::{absolute_error, huber, mae, mse, squared_error};
 

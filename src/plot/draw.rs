@@ -146,10 +146,10 @@ where
             Form::Vertical => INK,
             _ => colours.next().copied().unwrap_or(BLACK),
         };
+        // Many dots are a cloud.
+        let dot = if series.points.len() > 200 { 3 * FINE as i32 / 2 } else { px(4) };
         match series.form {
-            Form::Points => {
-                label(ctx.draw_series(series.points.iter().filter(|p| inside(p)).map(|p| Circle::new(*p, px(4), colour.filled())))?, series, colour)
-            }
+            Form::Points => label(ctx.draw_series(series.points.iter().filter(|p| inside(p)).map(|p| Circle::new(*p, dot, colour.filled())))?, series, colour),
             Form::Contour(_) => {
                 let pieces = series.points.chunks_exact(2).map(|s| PathElement::new(s.to_vec(), colour.stroke_width(1 * FINE)));
                 label(ctx.draw_series(pieces)?, series, colour);
