@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Chart::new("An unknown thermometer, calibrated")
         .x("reading (degrees of the unknown scale)")
         .y("temperature (degrees Celsius)")
-        .points("readings", raw.column("t_u")?.iter().copied().zip(raw.column("t_c")?.iter().copied()))
+        .points("readings", raw.points("t_u", "t_c")?)
         .line(&format!("{w:.4} t_u - {:.4}", -b), sampled(15.0..90.0, |t| w * t + b))
         .save("target/plots/thermometer.svg")?;
     Chart::new("The ways down: mean squared error (degrees Celsius squared)")

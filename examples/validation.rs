@@ -2,20 +2,24 @@
 //!
 //! `cargo run --release --example validation`
 
+use rand::{SeedableRng, rngs::StdRng};
+use std::ops::ControlFlow::Continue;
 use tapeless::data::{Affine, Frame, Scaling};
-use tapeless::fit::EarlyStopping;
+use tapeless::dist::{normal, uniform};
+use tapeless::fit::{EarlyStopping, ProgressBar};
 use tapeless::loss::mse;
 use tapeless::plot::{Chart, losses, sampled};
-use tapeless::{Function, prelude::*};
+use tapeless::{Bound, prelude::*, sample::Sample};
 
-const DEGREE: usize = 8;
+const DEGREE: usize = 11;
+const SEED: u64 = 2;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> tapeless::Result<()> {
     let readings = Frame::new([
         ("t_u", vec![35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4]),
         ("t_c", vec![0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0]),
     ])?;
-    let (train, held_out) = readings.split(0.2, 7)?;
+    let (train, held_out) = readings.split(0.2, 11)?;
     println!("Training on\n{train}\nvalidating on\n{held_out}\n");
 
     println!("A straight line, readings times 0.1, SGD with rate 1e-2\n  epoch   training loss   validation loss");
@@ -34,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if e.epoch <= 3 || e.epoch % 500 == 0 {
             println!("{:>7} {:>15.4} {:>17.4}", e.epoch, e.loss, e.validation.unwrap_or(f64::NAN));
         }
-        std::ops::ControlFlow::Continue(())
+        Continue(())
     });
     training.run(&mut theta)?;
     losses("A straight line: both losses fall", &training)
@@ -44,51 +48,59 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let line = tenth.undo(&theta, &Affine::new("w", ["t_u"]).bias("b"))?;
     println!("  the line: {line}\n");
 
-    println!("A polynomial of degree {DEGREE} on {} readings, Adam with rate 0.03, 20,000 epochs", train.rows());
-    println!("  model             training loss   validation loss   lowest validation loss (epoch)");
-    let both = Scaling::standardise(&train, ["t_u", "t_c"])?;
-    let (train, held_out) = (both.apply(&train)?, both.apply(&held_out)?);
-    let noisy = train.with_noise("t_u", 0.15, 30, 11)?;
-    let mut chart = Chart::new("A polynomial of degree 8 through nine readings").x("reading (standardised)").y("temperature (standardised)").y_range(-2.2..2.4);
-    let mut curves = Chart::new("Overfitting, and two cures").x("epoch").y("validation loss (standardised)").log_y();
-    for (name, samples, penalty) in [("plain", &train, 0.0), ("penalised", &train, 0.01), ("noise added", &noisy, 0.0)] {
-        let (training, validation, best, f) = polynomial(samples, &train, &held_out, penalty)?;
-        println!("  {name:<16} {training:>14.4} {:>17.4} {:>15.4} ({})", validation.last().map_or(f64::NAN, |v| v.1), best.0, best.1);
-        chart = chart.line(name, f);
-        curves = curves.line(name, validation);
+    println!(
+        "A polynomial of degree {DEGREE} on 12 of 24 noisy samples of a sine, Adam with rate 0.03\n  model          training loss   validation loss   lowest (epoch)"
+    );
+    let (g, mut rng) = (Graph::new(), StdRng::seed_from_u64(SEED));
+    let x = uniform(g.constant(-1.0), 1.0).sample(24, &mut rng)?;
+    let y = normal((3.0 * g.data("x")).sin(), 0.3).sampler_given(&program.zeros(), [("x", &x)])?.sample(24, &mut rng)?;
+    let (train, held_out) = Frame::new([("x", x), ("y", y)])?.split(0.5, 1)?;
+    let noisy = train.with_noise("x", 0.1, 30, 1)?;
+    let mut curves = Chart::new("Overfitting, and two cures").x("epoch").y("mean squared error").log_y();
+    let mut fits = Chart::new("A polynomial of degree 11 through 12 samples").x("x").y("y").y_range(-2.5..2.5);
+    for (name, samples, penalty) in [("plain", &train, 0.0), ("penalised", &train, 3e-3), ("noise added", &noisy, 0.0)] {
+        let run = polynomial(samples, &train, &held_out, penalty)?;
+        let (last, best) = (run.losses[run.losses.len() - 1], run.losses.iter().fold([f64::INFINITY; 3], |a, b| if b[2] < a[2] { *b } else { a }));
+        println!("  {name:<13} {:>14.4} {:>17.4} {:>10.4} ({})", last[1], last[2], best[2], best[0]);
+        if name == "plain" {
+            curves = curves.dashed("plain, training", run.losses.iter().map(|l| (l[0], l[1])));
+        }
+        curves = curves.line(&format!("{name}, validation"), run.losses.iter().map(|l| (l[0], l[2])));
+        fits = fits.line(name, run.curve);
     }
-    let points =
-        |frame: &Frame| -> tapeless::Result<Vec<(f64, f64)>> { Ok(frame.column("t_u")?.iter().copied().zip(frame.column("t_c")?.iter().copied()).collect()) };
-    chart.points("training readings", points(&train)?).points("validation readings", points(&held_out)?).save("target/plots/validation_fits.svg")?;
     curves.save("target/plots/validation_losses.svg")?;
+    fits = fits.dashed("without noise", sampled(-1.0..1.0, |x| (3.0 * x).sin()));
+    fits.points("training", train.points("x", "y")?).points("validation", held_out.points("x", "y")?).save("target/plots/validation_fits.svg")?;
     println!("\nDrawn: target/plots/validation_line.svg, target/plots/validation_losses.svg, target/plots/validation_fits.svg");
     Ok(())
 }
 
-type Fitted = (f64, Vec<(f64, f64)>, (f64, u64), Vec<(f64, f64)>);
+struct Run {
+    /// Every 50 epochs: epoch, training loss and validation loss, both without penalty and added noise.
+    losses: Vec<[f64; 3]>,
+    curve: Vec<(f64, f64)>,
+}
 
-/// Fits the polynomial; gives the training loss at the end, the validation losses, the lowest and its epoch, and the fitted curve.
-fn polynomial(samples: &Frame, train: &Frame, held_out: &Frame, penalty: f64) -> tapeless::Result<Fitted> {
+/// Fits the polynomial to `samples`, watching its losses on others.
+fn polynomial(samples: &Frame, train: &Frame, held_out: &Frame, penalty: f64) -> tapeless::Result<Run> {
     let g = Graph::new();
-    let (t_u, t_c, w) = (g.data("t_u"), g.data("t_c"), g.param_with("w", &[DEGREE + 1]));
-    let prediction = (1..=DEGREE).rev().fold(w.index(&[DEGREE]), |p, k| p * t_u + w.index(&[k - 1]));
-    let error = mse(prediction, t_c);
+    let (x, y, w) = (g.data("x"), g.data("y"), g.param_with("w", &[DEGREE + 1]));
+    let prediction = (0..DEGREE).rev().fold(w.index(&[DEGREE]), |p, k| p * x + w.index(&[k]));
+    let error = mse(prediction, y);
     let program = (error + penalty * w.slice(0, 1..DEGREE + 1).square().sum()).compile()?;
     let value_only = Options::new().wrt([""; 0]).compile(error)?;
-    let (data, fresh, validation) = (program.bind(samples.columns())?, value_only.bind(train.columns())?, value_only.bind(held_out.columns())?);
-    let mut theta = program.zeros();
-    let stopping = EarlyStopping::new(&validation).every(50).patience(u64::MAX);
-    let mut end = theta.clone();
-    let mut training = Training::new(&data, Adam::new(0.03)).steps(20_000).record_every(0).early_stopping(stopping).observe(|p| {
-        end = p.theta.clone();
-        std::ops::ControlFlow::Continue(())
+    let (data, train, held_out) = (program.bind(samples.columns())?, value_only.bind(train.columns())?, value_only.bind(held_out.columns())?);
+    let (mut theta, mut losses) = (program.zeros(), Vec::new());
+    let mut training = Training::new(&data, Adam::new(0.03)).steps(10_000).record_every(0).watch(ProgressBar::new()).observe_epochs(|e| {
+        if e.epoch % 50 == 0 {
+            let loss = |data: &Bound<'_>| data.value(e.theta).unwrap_or(f64::NAN);
+            losses.push([e.epoch as f64, loss(&train), loss(&held_out)]);
+        }
+        Continue(())
     });
     training.run(&mut theta)?;
-    let losses = training.validations().iter().map(|(epoch, loss)| (*epoch as f64, *loss)).collect();
-    let best = training.best().map_or((f64::NAN, 0), |(loss, epoch, _)| (loss, epoch));
     drop(training);
-    let curve: Function = prediction.compile_function()?;
-    let xs: Vec<f64> = sampled(-1.9..2.0, |x| x).into_iter().map(|p| p.0).collect();
-    let ys = curve.bind([("t_u", &xs)])?.eval(&end)?.remove(0).numbers;
-    Ok((fresh.value(&end)?, losses, best, xs.into_iter().zip(ys).collect()))
+    let xs: Vec<f64> = sampled(-1.0..1.0, |x| x).into_iter().map(|p| p.0).collect();
+    let ys = prediction.compile_function()?.bind([("x", &xs)])?.eval(&theta)?.remove(0).numbers;
+    Ok(Run { losses, curve: xs.into_iter().zip(ys).collect() })
 }

@@ -118,6 +118,14 @@ impl<T: Real> Frame<T> {
         Ok(columns.into())
     }
 
+    /// Two columns as points, as plots take them.
+    ///
+    /// # Errors
+    /// [`Error::NoColumn`] for a name that isn't there.
+    pub fn points(&self, x: &str, y: &str) -> Result<Vec<(f64, f64)>> {
+        Ok(self.column(x)?.iter().zip(self.column(y)?).map(|(x, y)| (x.to_f64(), y.to_f64())).collect())
+    }
+
     /// The frame with every number of one column replaced.
     ///
     /// # Errors

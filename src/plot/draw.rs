@@ -108,14 +108,9 @@ where
     Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
     area.fill(&WHITE)?;
-    let mut builder = ChartBuilder::on(area);
-    builder
-        .top_x_label_area_size(px(8))
-        .caption(&chart.title, text(20))
-        .margin(px(14))
-        .margin_right(px(24))
-        .x_label_area_size(px(46))
-        .y_label_area_size(px(74));
+    let below = area.margin(px(12), 0, 0, 0).titled(&chart.title, text(20))?;
+    let mut builder = ChartBuilder::on(&below);
+    builder.margin(px(14)).margin_right(px(24)).x_label_area_size(px(46)).y_label_area_size(px(74));
     let mut ctx = builder.build_cartesian_2d(x, y)?;
     let (x_range, y_range) = (ctx.plotting_area().get_x_range(), ctx.plotting_area().get_y_range());
     let inside = |p: &(f64, f64)| (x_range.start..=x_range.end).contains(&p.0) && (y_range.start..=y_range.end).contains(&p.1);
