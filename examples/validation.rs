@@ -12,7 +12,7 @@ use tapeless::plot::{Chart, losses, sampled};
 use tapeless::{Bound, prelude::*, sample::Sample};
 
 const DEGREE: usize = 11;
-const SEED: u64 = 2;
+const SEED: u64 = 7;
 
 fn main() -> tapeless::Result<()> {
     let readings = Frame::new([
@@ -49,7 +49,7 @@ fn main() -> tapeless::Result<()> {
     println!("  the line: {line}\n");
 
     println!(
-        "A polynomial of degree {DEGREE} on 12 of 24 noisy samples of a sine, Adam with rate 0.03\n  model          training loss   validation loss   lowest (epoch)"
+        "A polynomial of degree {DEGREE} on 12 of 24 noisy samples of a sine, Adam with rate 0.03\n  model          training loss   validation loss   lowest (epoch)  epochs"
     );
     let (g, mut rng) = (Graph::new(), StdRng::seed_from_u64(SEED));
     let x = uniform(g.constant(-1.0), 1.0).sample(24, &mut rng)?;
@@ -58,14 +58,18 @@ fn main() -> tapeless::Result<()> {
     let noisy = train.with_noise("x", 0.1, 30, 1)?;
     let mut curves = Chart::new("Overfitting, and two cures").x("epoch").y("mean squared error").log_y();
     let mut fits = Chart::new("A polynomial of degree 11 through 12 samples").x("x").y("y").y_range(-2.5..2.5);
-    for (name, samples, penalty) in [("plain", &train, 0.0), ("penalised", &train, 3e-3), ("noise added", &noisy, 0.0)] {
-        let run = polynomial(samples, &train, &held_out, penalty)?;
-        let (last, best) = (run.losses[run.losses.len() - 1], run.losses.iter().fold([f64::INFINITY; 3], |a, b| if b[2] < a[2] { *b } else { a }));
-        println!("  {name:<13} {:>14.4} {:>17.4} {:>10.4} ({})", last[1], last[2], best[2], best[0]);
+    let models =
+        [("plain", &train, 0.0, None), ("stopped early", &train, 0.0, Some(10)), ("penalised", &train, 3e-3, None), ("noise added", &noisy, 0.0, None)];
+    for (name, samples, penalty, patience) in models {
+        let run = polynomial(samples, &train, &held_out, penalty, patience)?;
+        let best = run.losses.iter().fold([f64::INFINITY; 3], |a, b| if b[2] < a[2] { *b } else { a });
+        println!("  {name:<13} {:>14.4} {:>17.4} {:>10.4} ({:>5}) {:>7}", run.end[0], run.end[1], best[2], best[0], run.steps);
         if name == "plain" {
             curves = curves.dashed("plain, training", run.losses.iter().map(|l| (l[0], l[1])));
         }
-        curves = curves.line(&format!("{name}, validation"), run.losses.iter().map(|l| (l[0], l[2])));
+        if patience.is_none() {
+            curves = curves.line(&format!("{name}, validation"), run.losses.iter().map(|l| (l[0], l[2])));
+        }
         fits = fits.line(name, run.curve);
     }
     curves.save("target/plots/validation_losses.svg")?;
@@ -78,11 +82,14 @@ fn main() -> tapeless::Result<()> {
 struct Run {
     /// Every 50 epochs: epoch, training loss and validation loss, both without penalty and added noise.
     losses: Vec<[f64; 3]>,
+    /// Both where the run ended: with early stopping, at the best parameters.
+    end: [f64; 2],
+    steps: u64,
     curve: Vec<(f64, f64)>,
 }
 
 /// Fits the polynomial to `samples`, watching its losses on others.
-fn polynomial(samples: &Frame, train: &Frame, held_out: &Frame, penalty: f64) -> tapeless::Result<Run> {
+fn polynomial(samples: &Frame, train: &Frame, held_out: &Frame, penalty: f64, patience: Option<u64>) -> tapeless::Result<Run> {
     let g = Graph::new();
     let (x, y, w) = (g.data("x"), g.data("y"), g.param_with("w", &[DEGREE + 1]));
     let prediction = (0..DEGREE).rev().fold(w.index(&[DEGREE]), |p, k| p * x + w.index(&[k]));
@@ -98,9 +105,13 @@ fn polynomial(samples: &Frame, train: &Frame, held_out: &Frame, penalty: f64) ->
         }
         Continue(())
     });
-    training.run(&mut theta)?;
+    if let Some(patience) = patience {
+        training = training.early_stopping(EarlyStopping::new(&held_out).every(50).patience(patience));
+    }
+    let steps = training.run(&mut theta)?.steps;
     drop(training);
+    let end = [train.value(&theta)?, held_out.value(&theta)?];
     let xs: Vec<f64> = sampled(-1.0..1.0, |x| x).into_iter().map(|p| p.0).collect();
     let ys = prediction.compile_function()?.bind([("x", &xs)])?.eval(&theta)?.remove(0).numbers;
-    Ok(Run { losses, curve: xs.into_iter().zip(ys).collect() })
+    Ok(Run { losses, end, steps, curve: xs.into_iter().zip(ys).collect() })
 }

@@ -13,9 +13,16 @@ type Area<'s> = DrawingArea<SVGBackend<'s>, plotters::coord::Shift>;
 const SIZE: (u32, u32) = (760, 500);
 /// The backend draws at whole numbers only, so the drawing is this many times as large as it is shown.
 const FINE: u32 = 8;
-/// Okabe and Ito's colours, told apart with any kind of colour vision: blue, vermilion, green, orange, purple, sky blue.
-const PALETTE: [RGBColor; 6] =
-    [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(230, 159, 0), RGBColor(204, 121, 167), RGBColor(86, 180, 233)];
+/// Okabe and Ito's colours, told apart with any kind of colour vision: blue, vermilion, green, orange, purple, sky blue; and grey.
+const PALETTE: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(230, 159, 0),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(110, 110, 110),
+];
 const INK: RGBColor = RGBColor(50, 50, 50);
 
 pub fn svg(chart: &Chart) -> Result<String> {
@@ -128,8 +135,8 @@ where
         .axis_style(INK.stroke_width(FINE))
         .x_desc(&chart.x)
         .y_desc(&chart.y)
-        .x_label_formatter(&|v| number(*v))
-        .y_label_formatter(&|v| number(*v))
+        .x_label_formatter(&|v| tick(*v, &x_range, false))
+        .y_label_formatter(&|v| tick(*v, &y_range, chart.log_y))
         .label_style(text(13))
         .axis_desc_style(text(15))
         .draw()?;
@@ -219,6 +226,11 @@ fn label<'a, B: DrawingBackend + 'a>(entry: &mut SeriesAnno<'a, B>, series: &Ser
 fn shade(share: f64) -> RGBColor {
     let mix = |a: f64, b: f64| (a + (b - a) * share).round() as u8;
     RGBColor(mix(40.0, 235.0), mix(60.0, 170.0), mix(140.0, 90.0))
+}
+
+/// A number on an axis; on a linear one 0 may come as what rounding made of it.
+fn tick(v: f64, range: &Range<f64>, log: bool) -> String {
+    number(if !log && v.abs() < 1e-9 * (range.end - range.start) { 0.0 } else { v })
 }
 
 /// A number as axes and legends show it: six significant digits at most, and no more than it needs.
