@@ -1,7 +1,7 @@
 //! Every pass in order: the only room that sees all of them.
 
 use crate::backend::Backend;
-use crate::diff::{self, Contribution, Fault};
+use crate::diff::{self, Contribution, Defect, Fault};
 use crate::error::{Error, Mistake, Place, Result};
 use crate::expr::{Expr, Graph};
 use crate::graph::{Axis, Dag, Fold, NodeId, Op, verify};
@@ -63,8 +63,14 @@ impl Options {
 
     /// Puts an error into an operation's pullback, to see that the checker finds it.
     #[doc(hidden)]
-    pub fn with_fault(mut self, op: &str, factor: f64) -> Self {
-        self.fault = Some(Fault { op: op.into(), factor });
+    pub fn with_fault(self, op: &str, factor: f64) -> Self {
+        self.with_defect(op, Defect::Factor(None, factor))
+    }
+
+    /// Breaks an operation's pullback, to see that the checker finds it.
+    #[doc(hidden)]
+    pub fn with_defect(mut self, op: &str, defect: Defect) -> Self {
+        self.fault = Some(Fault { op: op.into(), defect });
         self
     }
 

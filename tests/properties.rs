@@ -13,7 +13,6 @@ use random::{Built, Numbers, Recipe, Style, build, check, fail, is_smooth, slope
 use std::cell::Cell;
 use tapeless::backend::interp::Interp;
 use tapeless::backend::{Backend, Executable};
-use tapeless::check::{Component, Verdict};
 use tapeless::graph::eval::{self, Inputs, Value};
 use tapeless::graph::{Dag, NodeId, Op, text, verify};
 use tapeless::kernel::build::expand;
@@ -369,60 +368,6 @@ fn gradients_by_data_agree_with_finite_differences() {
         compare("compiled, by data", &compiled, &found, &error, 1e-9, &Tally::default()).map_err(|e| fail(format!("{e}\n{}", built.describe())))
     });
     tally.assert("by data", 30, 10.0, 1.0);
-}
-
-/// The library's own checker, held against this file's: it raises no alarm where the gradient is right, and none is missed where a pullback
-/// is wrong.
-#[test]
-fn the_checker_tells_right_from_wrong() {
-    let style = Style { samples: 24, work: 400, coarse: false, steps: 8, ops: is_smooth, ..Style::ALL };
-    let tally = Tally::default();
-    let (wrong, missed) = (Cell::new(0), Cell::new(0));
-    check(30, (style.recipes(), any::<u8>()), |(recipe, which)| {
-        let built = build(&recipe);
-        let graph = Graph::from_dag(built.dag.clone());
-        let loss = graph.node(built.loss);
-        let judge = |options: Options| {
-            let program = options.compile(loss).expect("it compiles");
-            let columns = (0..built.dag.data().len()).map(|k| Columns::from(built.columns(k)));
-            let bound = program.bind(built.dag.data().iter().map(|i| &i.name).zip(columns)).expect("the columns fit");
-            let theta = program.params(built.dag.params().iter().map(|p| &p.name).zip(&built.inputs.params)).expect("the parameters fit");
-            let (_, grad) = bound.value_and_grad(&theta).expect("it evaluates");
-            (tapeless::check::gradient(&bound, &theta).expect("it checks"), grad.values().to_vec())
-        };
-        let (report, right) = judge(Options::new());
-        for c in &report.components {
-            tally.count(c.verdict == Verdict::Inconclusive);
-        }
-        // A derivative that cancels to its own rounding has no scale to be held against.
-        let error = errors(&bounds::outputs(derived(&built.dag, built.loss).dag(), &built.inputs, Precision::F64));
-        let alarm = |(c, error): (&Component, &f64)| c.verdict == Verdict::Failed && (c.exact - c.reference).abs() > 1e3 * error;
-        if report.components.iter().zip(&error[1..]).any(alarm) {
-            return Err(fail(format!("a false alarm: {report}\n{}", built.describe())));
-        }
-        // One operation of the graph gets a wrong pullback.
-        let live = built.dag.live();
-        let ops: Vec<&str> = built
-            .dag
-            .ids()
-            .filter(|id| live[id.index()])
-            .filter_map(|id| if let Op::Elem(e) = built.dag.node(id).op { Some(e.name()) } else { None })
-            .collect();
-        if ops.is_empty() {
-            return Ok(());
-        }
-        let op = ops[usize::from(which) % ops.len()];
-        let (report, faulty) = judge(Options::new().with_fault(op, 1.001));
-        let differs = right.iter().zip(&faulty).zip(&report.components).any(|((r, f), c)| (r - f).abs() > 1e-6 * c.scale);
-        if differs {
-            wrong.set(wrong.get() + 1);
-            missed.set(missed.get() + usize::from(!report.failed()));
-        }
-        Ok(())
-    });
-    println!("the checker missed {} of {} wrong gradients", missed.get(), wrong.get());
-    tally.assert("the checker", 30, 1.0, 2.0);
-    assert!(wrong.get() > 0 && missed.get() * 100 <= wrong.get(), "{} of {} wrong gradients were missed", missed.get(), wrong.get());
 }
 
 /// Number `k` of these data inputs' columns in a row.

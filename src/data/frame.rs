@@ -209,19 +209,20 @@ impl<T: Real> fmt::Display for Frame<T> {
     /// A table of the first and the last rows.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |row: &usize| self.rows <= 2 * SHOWN || *row < SHOWN || *row >= self.rows - SHOWN;
-        let cells: Vec<Vec<String>> = self.columns.iter().map(|c| (0..self.rows).filter(shown).map(|row| format!("{}", c[row])).collect()).collect();
-        let width = |k: usize| cells[k].iter().map(String::len).chain([self.names[k].chars().count(), 3]).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..cells.len()).map(width).collect();
-        let line = |f: &mut fmt::Formatter<'_>, cell: &dyn Fn(usize) -> String| {
-            (0..cells.len()).try_for_each(|k| write!(f, "{}{:>width$}", if k == 0 { "" } else { "  " }, cell(k), width = widths[k]))?;
-            writeln!(f)
-        };
-        line(f, &|k| self.names[k].clone())?;
-        for row in 0..cells.first().map_or(0, Vec::len) {
-            if self.rows > 2 * SHOWN && row == SHOWN {
-                line(f, &|_| "...".into())?;
+        let mut lines = vec![self.names.clone()];
+        for row in (0..self.rows).filter(shown) {
+            if self.rows > 2 * SHOWN && row == self.rows - SHOWN {
+                lines.push(vec!["...".into(); self.names.len()]);
             }
-            line(f, &|k| cells[k][row].clone())?;
+            lines.push(self.columns.iter().map(|c| c[row].to_string()).collect());
+        }
+        let width = |k: usize| lines.iter().map(|line| line[k].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..self.names.len()).map(width).collect();
+        for line in &lines {
+            for (k, (cell, width)) in line.iter().zip(&widths).enumerate() {
+                write!(f, "{}{cell:>width$}", if k == 0 { "" } else { "  " })?;
+            }
+            writeln!(f)?;
         }
         write!(f, "({} rows)", self.rows)
     }

@@ -60,7 +60,9 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
             let learning_rate = self.stepper.learning_rate();
             let (epoch, ends_epoch) = ((step - 1) / per_epoch + 1, step.is_multiple_of(per_epoch));
             let progress = Progress { step, last_step: self.last_step(ends_epoch), epoch, loss, theta, grad: &grad, learning_rate };
-            let observed = self.watches.iter_mut().fold(false, |stop, watch| watch.step(&progress).is_break() || stop);
+            // All of them see the step, whatever the others say.
+            let mut observed = false;
+            self.watches.iter_mut().for_each(|watch| observed |= watch.step(&progress).is_break());
             let mut stop = match (observed, self.settled(loss)) {
                 (true, _) => Some(Stop::Observer),
                 (false, true) => Some(Stop::Tolerance),

@@ -122,7 +122,8 @@ where
     let (x_range, y_range) = (ctx.plotting_area().get_x_range(), ctx.plotting_area().get_y_range());
     let inside = |p: &(f64, f64)| (x_range.start..=x_range.end).contains(&p.0) && (y_range.start..=y_range.end).contains(&p.1);
     // Lines are straight on the paper: along a logarithmic axis they are cut by logarithms.
-    let (to, from): (fn(f64) -> f64, fn(f64) -> f64) = if chart.log_y { (f64::ln, f64::exp) } else { (|y| y, |y| y) };
+    let to = |y: f64| if chart.log_y { y.ln() } else { y };
+    let from = |y: f64| if chart.log_y { y.exp() } else { y };
     let visible = |points: &[(f64, f64)]| -> Vec<Vec<(f64, f64)>> {
         let points: Vec<_> = points.iter().map(|p| (p.0, to(p.1))).collect();
         let pieces = clip::pieces(&points, &x_range, &(to(y_range.start)..to(y_range.end)));
@@ -153,14 +154,12 @@ where
         match series.form {
             Form::Points => label(ctx.draw_series(series.points.iter().filter(|p| inside(p)).map(|p| Circle::new(*p, dot, colour.filled())))?, series, colour),
             Form::Contour(_) => {
-                let pieces = series.points.chunks_exact(2).map(|s| PathElement::new(s.to_vec(), colour.stroke_width(1 * FINE)));
+                let pieces = series.points.chunks_exact(2).map(|s| PathElement::new(s.to_vec(), colour.stroke_width(FINE)));
                 label(ctx.draw_series(pieces)?, series, colour);
             }
-            Form::Area => label(
-                ctx.draw_series(AreaSeries::new(series.points.clone(), 0.0, colour.mix(0.25)).border_style(colour.stroke_width(1 * FINE)))?,
-                series,
-                colour,
-            ),
+            Form::Area => {
+                label(ctx.draw_series(AreaSeries::new(series.points.clone(), 0.0, colour.mix(0.25)).border_style(colour.stroke_width(FINE)))?, series, colour)
+            }
             Form::Path => {
                 for piece in visible(&series.points) {
                     ctx.draw_series(LineSeries::new(piece, colour.stroke_width(FINE)))?;
@@ -171,7 +170,7 @@ where
             Form::Vertical => {
                 let x = series.points[0].0;
                 let ends = [(x, y_range.start), (x, y_range.end)];
-                label(ctx.draw_series(DashedLineSeries::new(ends, px(5), px(4), colour.stroke_width(1 * FINE)))?, series, colour);
+                label(ctx.draw_series(DashedLineSeries::new(ends, px(5), px(4), colour.stroke_width(FINE)))?, series, colour);
             }
             Form::Line | Form::Dashed => {
                 for (k, piece) in visible(&series.points).into_iter().enumerate() {
@@ -210,7 +209,7 @@ fn label<'a, B: DrawingBackend + 'a>(entry: &mut SeriesAnno<'a, B>, series: &Ser
     match series.form {
         Form::Points => entry.legend(move |(x, y)| Circle::new((x + px(11), y), px(3), colour.filled())),
         Form::Path => entry.legend(move |(x, y)| {
-            let line = PathElement::new([(0, 0), (px(22), 0)], colour.stroke_width(1 * FINE));
+            let line = PathElement::new([(0, 0), (px(22), 0)], colour.stroke_width(FINE));
             EmptyElement::at((x, y)) + line + Circle::new((px(11), 0), px(2), colour.filled())
         }),
         Form::Area => entry.legend(move |(x, y)| Rectangle::new([(x, y - px(5)), (x + px(22), y + px(5))], colour.mix(0.35).filled())),

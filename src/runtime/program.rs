@@ -195,6 +195,12 @@ impl<T: Real> Program<T> {
         self.compiled.gradient.as_ref().unwrap_or(&self.compiled.value).kernels()
     }
 
+    /// The machine code of value and gradient: each instruction with the value of the kernel (functions expanded into primitives) that it
+    /// computes. A pass that the interpreter runs has none, and says so.
+    pub fn assembly(&self) -> String {
+        self.compiled.gradient.as_ref().unwrap_or(&self.compiled.value).assembly()
+    }
+
     /// What the simplifier did.
     pub fn statistics(&self) -> &Statistics {
         &self.compiled.statistics
@@ -422,6 +428,11 @@ impl<T: Real> Function<T> {
     /// The kernels of every pass.
     pub fn kernels(&self) -> String {
         self.compiled.value.kernels()
+    }
+
+    /// The machine code, as [`Program::assembly`].
+    pub fn assembly(&self) -> String {
+        self.compiled.value.assembly()
     }
 }
 

@@ -43,25 +43,30 @@ impl fmt::Display for Statistics {
 }
 
 /// When rules are applied, and which.
+#[derive(Clone, Copy)]
 struct Phase {
     name: &'static str,
     rules: &'static [Rule],
-    by_head: fn() -> &'static ByHead,
+    by_head: &'static ByHead,
     /// Before differentiation: detached values stay, formulas are made stable.
     before_diff: bool,
 }
 
-const SIMPLIFY: Phase = Phase { name: "simplify", rules: RULES, by_head: simplifying, before_diff: false };
-const STABILISE: Phase = Phase { name: "stabilise", rules: STABLE, by_head: stabilising, before_diff: true };
-
 /// Simplifies what the outputs need. The result computes the same up to what each applied rule's [`rules::Change`] says.
 pub fn simplify(dag: &Dag) -> (Dag, Statistics) {
-    run(&SIMPLIFY, dag)
+    run(&Phase { name: "simplify", rules: RULES, by_head: simplifying(), before_diff: false }, dag)
 }
 
 /// Replaces what the outputs need by stable formulas of the same value, for differentiation.
 pub fn stabilise(dag: &Dag) -> (Dag, Statistics) {
-    run(&STABILISE, dag)
+    run(&Phase { name: "stabilise", rules: STABLE, by_head: stabilising(), before_diff: true }, dag)
+}
+
+/// Either phase with other rules than its own: for tests that break them.
+#[doc(hidden)]
+pub fn apply(rules: &'static [Rule], before_diff: bool, dag: &Dag) -> (Dag, Statistics) {
+    let compiled: &'static [Compiled] = Vec::leak(rules::compile(rules));
+    run(&Phase { name: "other rules", rules, by_head: Box::leak(Box::new(by_head(compiled))), before_diff }, dag)
 }
 
 fn run(phase: &Phase, dag: &Dag) -> (Dag, Statistics) {
@@ -150,7 +155,7 @@ impl Builder<'_> {
             return same;
         }
         if *steps > 0 {
-            for rule in rules_for((self.phase.by_head)(), &op) {
+            for rule in rules_for(self.phase.by_head, &op) {
                 let Some(binding) = self.matches_root(&rule.left, &op, &args) else { continue };
                 *steps -= 1;
                 self.counts[rule.index] += 1;

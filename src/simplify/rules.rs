@@ -208,7 +208,8 @@ pub fn compiled_stable() -> &'static [Compiled] {
     COMPILED.get_or_init(|| compile(STABLE))
 }
 
-fn compile(rules: &'static [Rule]) -> Vec<Compiled> {
+/// Rules, parsed.
+pub fn compile(rules: &'static [Rule]) -> Vec<Compiled> {
     let one = |(index, rule): (usize, &'static Rule)| {
         let mut names = Vec::new();
         Compiled { index, left: parse(rule.left, &mut names), right: parse(rule.right, &mut names) }

@@ -148,7 +148,8 @@ impl<'p, I: Isa> Body<'p, I> {
         self.emit(sound(made));
     }
 
-    fn two(&mut self, op: Vop, x: Register, y: Register, z: Rm) {
+    /// `x = y op z`
+    pub fn two(&mut self, op: Vop, x: Register, y: Register, z: Rm) {
         let made = self.made_of_two(op, x, y, z);
         self.emit(made);
     }
@@ -286,11 +287,7 @@ impl<'p, I: Isa> Body<'p, I> {
             return;
         }
         match self.program.values[v.index()].home {
-            Home::Constant(n) => {
-                let from = self.constant(n);
-                let op = if I::MASKS { Vop::Broadcast } else { Vop::Load };
-                self.one(op, into, Rm::Mem(from));
-            }
+            Home::Constant(n) => self.constant_into(n, into),
             Home::Uniform(e) => {
                 let from = self.address(Table::Uniform, e);
                 self.one(Vop::Broadcast, into, Rm::Mem(from));
@@ -314,6 +311,13 @@ impl<'p, I: Isa> Body<'p, I> {
             }
             Home::Computed => unreachable!("a computed value is in a register or in the frame"),
         }
+    }
+
+    /// Loads a constant of the pool.
+    pub fn constant_into(&mut self, n: u32, into: Register) {
+        let from = self.constant(n);
+        let op = if I::MASKS { Vop::Broadcast } else { Vop::Load };
+        self.one(op, into, Rm::Mem(from));
     }
 
     fn constant(&self, n: u32) -> MemoryOperand {

@@ -14,7 +14,9 @@ use super::code::{Code, Note, When};
 use super::frame::{Frame, words};
 use super::isa::{Isa, Vop};
 use super::machine::{Entry, Home, Kind, Pool, Program, Table, Val};
+use crate::graph::Fold;
 use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
+use std::collections::HashMap;
 
 /// Registers that stay free for a block's values and copies, however much could be pinned.
 const WORKING: usize = 6;
@@ -34,20 +36,43 @@ const PAGE: i64 = 4096;
 /// Bytes of a frame, at most: a thread's stack holds it many times over.
 const LARGEST_FRAME: i64 = 256 << 10;
 
-/// Emits a step; also says how many spill slots it needs.
+/// A step's function.
+pub struct Emitted {
+    /// Its code.
+    pub code: Code,
+    /// Values in the frame at the same time, at most.
+    pub slots: u32,
+    /// Its accumulators start from their identities by themselves; otherwise from what their lanes hold.
+    pub starts: bool,
+}
+
+/// Emits a step. `whole`: it is run once over all samples of a leaf.
 ///
 /// # Errors
 /// If its frame would be too large for the stack.
-pub fn step<I: Isa>(program: &Program, sizes: Sizes) -> Result<(Code, u32), String> {
+pub fn step<I: Isa>(program: &Program, sizes: Sizes, pool: &mut Pool, whole: bool) -> Result<Emitted, String> {
     let slow = program.ops.iter().any(|op| matches!(op.kind, Kind::Patch(_)));
     let frame = Frame::new::<I>(program.strided.len(), program.dims.len(), slow);
     let body = Body::<I>::new(program, sizes, frame);
     let entries = accumulators(program);
     let vectors = (sizes.lanes / I::BYTES).max(1);
-    let mut f = Function { body, program, sizes, entries, vectors, unroll: 1, pinned: Vec::new(), kept: Vec::new() };
+    let mut f = Function { body, program, sizes, entries, vectors, unroll: 1, pinned: Vec::new(), kept: Vec::new(), starts: false, identities: HashMap::new() };
     f.plan();
     f.pointers();
+    f.starts = whole && f.entries.is_empty() && program.ops.len() <= LONG;
+    if f.starts {
+        for op in &program.ops {
+            if let Kind::Accumulate(fold @ (Fold::Min | Fold::Max), e) = op.kind {
+                f.identities.insert(e, pool.position(identity(fold, sizes.double)));
+            }
+        }
+    }
     f.emit()
+}
+
+/// What a fold starts from, as bits.
+fn identity(fold: Fold, double: bool) -> u64 {
+    if double { fold.identity().to_bits() } else { u64::from((fold.identity() as f32).to_bits()) }
 }
 
 /// The accumulators' entries, each once.
@@ -76,6 +101,10 @@ struct Function<'p, I> {
     pinned: Vec<(Val, u8)>,
     /// Accumulators and their registers.
     kept: Vec<(Entry, Vec<u8>)>,
+    /// Accumulators start from their identities here.
+    starts: bool,
+    /// The identities of those that are not sums, as positions of the pool.
+    identities: HashMap<Entry, u32>,
 }
 
 impl<I: Isa> Function<'_, I> {
@@ -175,7 +204,7 @@ impl<I: Isa> Function<'_, I> {
         self.body.put(Instruction::with2(Encoding::Mov_r64_rm64, to, from));
     }
 
-    fn emit(mut self) -> Result<(Code, u32), String> {
+    fn emit(mut self) -> Result<Emitted, String> {
         self.body.note(Note::Frame);
         for (register, word) in
             [(Register::RSI, words::CONSTANTS), (Register::RDX, words::UNIFORMS), (Register::RCX, words::LANES), (Register::R10, words::TILES)]
@@ -195,7 +224,8 @@ impl<I: Isa> Function<'_, I> {
         if size > LARGEST_FRAME {
             return Err(format!("{slots} values to spill need a frame of {size} bytes"));
         }
-        Ok((self.exit(size), slots))
+        let starts = self.starts;
+        Ok(Emitted { code: self.exit(size), slots, starts })
     }
 
     /// Loads the pinned invariants that move with the nest, or those that don't.
@@ -289,9 +319,20 @@ impl<I: Isa> Function<'_, I> {
         self.body.put(Instruction::with2(Encoding::Sub_r64_rm64, Register::R9, Register::R8));
         self.body.put(Instruction::with2(Encoding::And_rm64_imm32, Register::R9, -group));
         self.body.put(Instruction::with2(Encoding::Add_r64_rm64, Register::R9, Register::R8));
+        // Those that start here are written in any case.
+        let none = if self.starts {
+            self.identities();
+            self.body.code.label()
+        } else {
+            rest
+        };
+        self.body.note(Note::Loop);
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
-        self.body.code.jump(When::AboveOrEqual, rest, Note::Loop);
-        self.accumulators(true);
+        self.body.code.jump(When::AboveOrEqual, none, Note::Loop);
+        if !self.starts {
+            self.accumulators(true);
+        }
+        self.body.code.align();
         self.body.code.place(turn);
         self.body.partial = false;
         self.body.rotating = rotates;
@@ -309,8 +350,25 @@ impl<I: Isa> Function<'_, I> {
         self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::R8, group));
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
         self.body.code.jump(When::Below, turn, Note::Loop);
+        if self.starts {
+            self.body.code.place(none);
+        }
         self.accumulators(false);
         self.body.code.place(rest);
+    }
+
+    /// Accumulators' registers from what their folds start from.
+    fn identities(&mut self) {
+        self.body.note(Note::Accumulators);
+        for (e, registers) in self.kept.clone() {
+            for r in registers {
+                let r = I::vector(r);
+                match self.identities.get(&e) {
+                    Some(n) => self.body.constant_into(*n, r),
+                    None => self.body.two(Vop::Xor, r, r, Rm::Reg(r)),
+                }
+            }
+        }
     }
 
     /// Which of the accumulators' vectors the block belongs to.
