@@ -52,9 +52,9 @@ pub struct NonFinite {
 
 impl fmt::Display for NonFinite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} gave {}", self.node, self.value)?;
+        write!(f, "{} gave {}", self.node, plain(self.value))?;
         for (k, (name, x)) in self.inputs.iter().enumerate() {
-            write!(f, "{}{name} = {x}", if k == 0 { " from " } else { ", " })?;
+            write!(f, "{}{name} = {}", if k == 0 { " from " } else { ", " }, plain(*x))?;
         }
         if let Some(i) = self.sample {
             write!(f, ", at sample {i}")?;
@@ -179,6 +179,31 @@ pub enum Error {
         name: String,
         /// The program's columns.
         known: Vec<String>,
+    },
+    /// A column that isn't among those there are.
+    NoColumn {
+        /// The name asked for.
+        name: String,
+        /// The columns there are.
+        known: Vec<String>,
+    },
+    /// A cell of a table that can't be used.
+    Cell {
+        /// The file, if it is one.
+        file: Option<String>,
+        /// The row of numbers, from 1: a header and empty lines are none.
+        row: u64,
+        /// The column.
+        column: String,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A file that can't be read or written.
+    File {
+        /// Its path.
+        path: String,
+        /// What the system says.
+        message: String,
     },
     /// A column the program needs wasn't bound.
     MissingColumn {
@@ -344,6 +369,12 @@ impl fmt::Display for Error {
                 Ok(())
             }
             Error::UnknownColumn { name, known } => write!(f, "no data column `{name}`; the program has {}", list(known)),
+            Error::NoColumn { name, known } => write!(f, "no data column `{name}`; there are {}", list(known)),
+            Error::Cell { file, row, column, message } => {
+                file.as_ref().map_or(Ok(()), |file| write!(f, "{file}: "))?;
+                write!(f, "row {row}, column `{column}`: {message}")
+            }
+            Error::File { path, message } => write!(f, "{path}: {message}"),
             Error::MissingColumn { name } => write!(f, "data column `{name}` is not bound"),
             Error::RepeatedColumn { name } => write!(f, "data column `{name}` is bound twice"),
             Error::ColumnLength { name, found, expected, other } => {
@@ -392,6 +423,11 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// A number without a hundred zeros.
+fn plain(x: f64) -> String {
+    if x.is_finite() && x.abs() >= 1e16 { format!("{x:e}") } else { format!("{x}") }
+}
 
 /// `Result` with this crate's [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -129,6 +129,7 @@ pub mod backend;
 pub mod check;
 pub mod column;
 pub mod constraint;
+pub mod data;
 mod derivatives;
 pub mod diff;
 pub mod dist;
@@ -138,9 +139,13 @@ pub mod fit;
 pub mod graph;
 pub mod kernel;
 pub mod labels;
+pub mod layer;
 pub mod loss;
 pub mod op;
 pub mod pipeline;
+#[cfg(feature = "plot")]
+pub mod plot;
+mod random;
 pub mod real;
 pub mod runtime;
 pub mod sample;
@@ -163,6 +168,7 @@ pub use shape::Shape;
 /// What most programs need: `use tapeless::prelude::*;`
 pub mod prelude {
     pub use crate::backend::Backend;
+    pub use crate::data::Frame;
     pub use crate::expr::{Expr, Graph, Labels};
     pub use crate::fit::{Adam, AdamW, Sgd, Stepper, Training};
     pub use crate::pipeline::Options;

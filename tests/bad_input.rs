@@ -351,6 +351,12 @@ fn backends_by_environment() {
         ("interp".into(), &["OUTCOME ok"]),
         ("".into(), &["OUTCOME ok"]),
     ];
+    // Those of the CPU, and those that it lacks.
+    let available: Vec<&str> = tapeless::backend::Backend::available().into_iter().map(|b| b.name()).collect();
+    for name in ["avx2", "avx512"] {
+        let words: &[&str] = if available.contains(&name) { &["OUTCOME ok"] } else { &["can't be used here", "`interp`"] };
+        cases.push((name.into(), words));
+    }
     #[cfg(unix)]
     cases.push((std::os::unix::ffi::OsStringExt::from_vec(vec![0xff, b'x']), &["can't be used here", "`interp`"]));
     for (value, words) in cases {

@@ -41,7 +41,7 @@ fn right_sides_use_what_the_left_sides_bind() {
     fn slots(pattern: &Pattern) -> Vec<usize> {
         match pattern {
             Pattern::Var(slot, _) => vec![*slot],
-            Pattern::Number(_) | Pattern::Count => Vec::new(),
+            Pattern::Number(_) | Pattern::Count | Pattern::Extent => Vec::new(),
             Pattern::Sum(inner) | Pattern::SumDim(inner) => slots(inner),
             Pattern::Elem(_, inner) => inner.iter().flat_map(slots).collect(),
         }

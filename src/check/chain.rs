@@ -87,21 +87,21 @@ fn magnitudes(dag: &Dag, values: &[Value], id: NodeId, operand: usize, d: &[Doub
     let table = match &node.op {
         Op::Elem(_) | Op::Broadcast(_) => broadcast_index(from.dims(), node.shape.dims()),
         Op::Reshape(_) => (0..from.entries()).collect(),
+        Op::Gather => {
+            let (labels, width) = (&values[node.args[1].index()], node.shape.entries());
+            for e in 0..width {
+                for i in 0..rows {
+                    out[labels.at(0, i) as usize * width + e] += d[e * rows + i].value.abs();
+                }
+            }
+            return out;
+        }
         Op::Arrange(a) => {
             for (e, source) in a.sources.iter().enumerate() {
                 if let Some((k, to)) = source
                     && *k as usize == operand
                 {
                     out[*to as usize] += d[e * rows..][..rows].iter().map(|d| d.value.abs()).sum::<f64>();
-                }
-            }
-            return out;
-        }
-        Op::Gather => {
-            let labels = &values[node.args[1].index()];
-            for e in 0..node.shape.entries() {
-                for i in 0..rows {
-                    out[labels.at(0, i) as usize * node.shape.entries() + e] += d[e * rows + i].value.abs();
                 }
             }
             return out;
@@ -235,6 +235,28 @@ impl Forward<'_> {
                     }
                 }
             }
+            Op::Gather => {
+                let width = node.shape.entries();
+                for e in 0..width {
+                    for i in 0..rows {
+                        let from = self.values[node.args[1].index()].at(0, i) as usize * width + e;
+                        errors[e * rows + i] = doubt_of(node.args[0], from, 0);
+                        marks[e * rows + i] = made(node.args[0], from, 0);
+                    }
+                }
+            }
+            Op::SumBy(_) => {
+                let held = &self.values[node.args[0].index()];
+                let width = self.dag.shape(node.args[0]).entries();
+                for e in 0..width {
+                    for i in 0..held.rows {
+                        let group = self.values[node.args[1].index()].at(0, i) as usize * width + e;
+                        // Sums by groups carry their errors along: one rounding at the end, of what can't be larger than this.
+                        errors[group] += doubt_of(node.args[0], e, i) + self.half_ulp * held.at(e, i).abs();
+                        marks[group] = mark_of(marks[group] ^ how, [made(node.args[0], e, i)]);
+                    }
+                }
+            }
             Op::Reshape(_) | Op::Detach => {
                 errors.copy_from_slice(&self.errors[node.args[0].index()]);
                 marks.copy_from_slice(&self.marks[node.args[0].index()]);
@@ -294,30 +316,6 @@ impl Forward<'_> {
                 let all = mark_of(how, node.args.iter().flat_map(|a| self.marks[a.index()].iter().copied()));
                 for (k, mark) in marks.iter_mut().enumerate() {
                     *mark = mark_of(all, [k as u64]);
-                }
-            }
-            // A row of the table for each sample.
-            Op::Gather => {
-                let (table, labels) = (node.args[0], &self.values[node.args[1].index()]);
-                for e in 0..node.shape.entries() {
-                    for i in 0..rows {
-                        let from = labels.at(0, i) as usize * node.shape.entries() + e;
-                        errors[e * rows + i] = doubt_of(table, from, 0);
-                        marks[e * rows + i] = made(table, from, 0);
-                    }
-                }
-            }
-            Op::SumBy(_) => {
-                let (terms, labels) = (node.args[0], &self.values[node.args[1].index()]);
-                let width = self.dag.shape(terms).entries();
-                let held = &self.values[terms.index()];
-                let roundings = (held.rows as f64).min(4096.0) / 8.0 + 8.0;
-                for e in 0..width {
-                    for i in 0..held.rows {
-                        let to = labels.at(0, i) as usize * width + e;
-                        errors[to] += doubt_of(terms, e, i) + roundings * self.half_ulp * held.at(e, i).abs();
-                        marks[to] = mark_of(marks[to] ^ how, [made(terms, e, i)]);
-                    }
                 }
             }
         }

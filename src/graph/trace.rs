@@ -183,7 +183,9 @@ impl<T: Real> Trace<'_, '_, T> {
                 Op::Elem(Elem::Select) => k == if numbers[0] != 0.0 { 1 } else { 2 },
                 _ => true,
             };
-            let bad = (0..operands.len()).filter(|k| follows(*k) && !numbers[*k].is_finite()).min_by_key(|k| operands[*k].0);
+            // A constant that isn't finite was written on purpose: what led to its choice says more.
+            let made = |k: usize| !matches!(dag.node(operands[k].0).op, Op::Const(_));
+            let bad = (0..operands.len()).filter(|k| follows(*k) && made(*k) && !numbers[*k].is_finite()).min_by_key(|k| operands[*k].0);
             let Some(k) = bad else {
                 let inputs = match node.op {
                     // Of a whole matrix the pivot that isn't positive.

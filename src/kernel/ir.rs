@@ -370,16 +370,27 @@ pub struct PassKernels {
     pub accumulators: Vec<(Fold, u32)>,
     /// How many per-sample output columns there are; what is written beyond are the terms of sums by groups.
     pub outputs: usize,
+    /// Bytes of lanes that each accumulator has: 64, 128 or 256.
+    pub lane_bytes: usize,
 }
 
 impl PassKernels {
-    /// Above this many accumulators each has 64 bytes of lanes instead of 256: long gradients would push the samples out of the L1 cache.
-    pub const WIDE_ACCUMULATORS: usize = 16;
-
     /// How many lanes each accumulator has: sample `i` of a leaf is added to lane `i % lanes`. It belongs to the kernel, not to the CPU.
     pub fn lanes<T: crate::real::Real>(&self) -> usize {
-        let bytes = if self.accumulators.len() <= Self::WIDE_ACCUMULATORS { 256 } else { 64 };
-        bytes / size_of::<T>()
+        self.lane_bytes / size_of::<T>()
+    }
+
+    /// Chooses the number of lanes. A cheap kernel with few accumulators waits for its additions unless each has several independent chains:
+    /// 256 bytes of lanes are four vectors of AVX-512. More accumulators are chains enough, and lanes that don't fit into registers cost
+    /// loads and stores. Where a block's work outlasts an addition, one vector will do.
+    pub fn choose_lanes(&mut self) {
+        const LONG: usize = 24;
+        self.lane_bytes = match self.accumulators.len() {
+            _ if self.cost() >= LONG => 64,
+            0..=4 => 256,
+            5..=8 => 128,
+            _ => 64,
+        };
     }
 
     /// How many columns of terms the sums by groups have.

@@ -48,6 +48,7 @@ pub fn lower_pass<T: Real>(dag: &Dag, pass: &Pass, slots: &[usize], output_colum
             at.base = at.base - MADE + data;
         }
     }
+    shared.kernels.choose_lanes();
     shared.kernels
 }
 

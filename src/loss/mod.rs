@@ -1,6 +1,6 @@
 //! Losses as expressions: one for every sample, or reduced to one number.
 //!
-//! [`squared_error`], [`absolute_error`], [`huber`], [`log_loss`], [`log_loss_signed`], [`kl`] and the others give a loss for every sample, and the
+//! [`squared_error`], [`absolute_error`], [`huber`], [`log_loss`], [`log_loss_signed`], [`cross_entropy`], [`kl`] and the others give a loss for every sample, and the
 //! reductions of any expression finish the objective: `.sum()`, `.mean()`, or with a weight for every sample [`weighted_sum`] and
 //! [`weighted_mean`], which divides by the sum of the weights.
 //!
@@ -23,7 +23,7 @@ mod classification;
 mod divergence;
 mod regression;
 
-pub use classification::{log_loss, log_loss_signed, soft_cross_entropy, soft_log_loss};
+pub use classification::{cross_entropy, log_loss, log_loss_signed, soft_cross_entropy, soft_log_loss};
 pub use divergence::{kl, kl_logits};
 pub use regression::{absolute_error, huber, mae, mse, squared_error};
 

@@ -5,6 +5,7 @@ use super::params::{Grad, Params};
 use super::pass::Workers;
 use super::plan::{CompiledStage, Plan, Workspace};
 use super::program::{Bound, scalar, value_and_grad};
+use crate::backend::environment;
 use crate::column::Column;
 use crate::error::{Error, NonFinite, Result};
 use crate::labels::LabelColumn;
@@ -274,9 +275,11 @@ impl<T: Real> Runner<T> {
         for (slot, x) in slots[..plan.params].iter_mut().zip(theta) {
             *slot = x.to_f64();
         }
-        self.bind.run(&plan.bind, columns, window, &mut self.room);
-        std::mem::swap(&mut self.bind.workspace.slots, &mut self.call.workspace.slots);
-        self.call.run(&plan.call, columns, window, &mut self.room);
+        environment::with_default(|| {
+            self.bind.run(&plan.bind, columns, window, &mut self.room);
+            std::mem::swap(&mut self.bind.workspace.slots, &mut self.call.workspace.slots);
+            self.call.run(&plan.call, columns, window, &mut self.room);
+        });
         std::mem::swap(&mut self.bind.workspace.slots, &mut self.call.workspace.slots);
         &self.bind.workspace.slots
     }

@@ -3,7 +3,7 @@
 use super::LEAF;
 use super::groups::{Carried, LeafColumns};
 use super::tree::Tree;
-use crate::backend::{self, Backend, Executable, Leaf, Scratch};
+use crate::backend::{self, Backend, Executable, Leaf, Scratch, environment};
 use crate::graph::Fold;
 use crate::kernel::ir::{Inst, PassKernels};
 use crate::labels::LabelColumn;
@@ -95,6 +95,11 @@ impl<T: Real> CompiledPass<T> {
         self.executable.describe()
     }
 
+    /// Its machine code, if it has any; `columns` names the data.
+    pub fn assembly(&self, columns: &[String]) -> Option<String> {
+        self.executable.assembly(&self.kernels, columns)
+    }
+
     /// Working memory for one thread, made anew.
     pub fn new_worker(&self, samples: usize) -> Worker<T> {
         Worker {
@@ -128,7 +133,7 @@ impl<T: Real> CompiledPass<T> {
         // A full queue of idle workers only means that this one is made anew another time.
         let run = |c: usize, row: &mut [f64], slices: &mut [&mut [T]]| {
             let mut worker = self.idle_worker(workers);
-            self.run_chunk(part(c), &mut worker, row, &mut [], slices);
+            environment::with_default(|| self.run_chunk(part(c), &mut worker, row, &mut [], slices));
             let _ = workers.idle.push(worker);
         };
         let width = self.folds.len();
@@ -207,7 +212,10 @@ impl<T: Real> CompiledPass<T> {
         own.tree.clear();
         let mut waves = parts.chunks_mut(width).enumerate().map(|(w, parts)| (w * width, parts));
         let compute = |wave: &mut Vec<Box<Worker<T>>>, (first, parts): (usize, &mut [Vec<&mut [T]>])| {
-            wave.par_iter_mut().zip(parts).enumerate().for_each(|(k, (worker, part))| self.run_leaf(leaf(first + k), worker, part));
+            let run = |(k, (worker, part)): (usize, (&mut Box<Worker<T>>, &mut Vec<&mut [T]>))| {
+                environment::with_default(|| self.run_leaf(leaf(first + k), worker, part));
+            };
+            wave.par_iter_mut().zip(parts).enumerate().for_each(run);
         };
         let mut add_up = |wave: &mut Vec<Box<Worker<T>>>, first: usize, count: usize| {
             for (k, worker) in wave.iter_mut().take(count).enumerate() {
@@ -223,7 +231,7 @@ impl<T: Real> CompiledPass<T> {
             rayon::join(
                 || {
                     if let Some((first, count)) = done {
-                        add_up(&mut behind, first, count);
+                        environment::with_default(|| add_up(&mut behind, first, count));
                     }
                 },
                 || {

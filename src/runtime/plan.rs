@@ -3,7 +3,7 @@
 use super::columns::Table;
 use super::groups::{self, Carried};
 use super::pass::{CompiledPass, Results, Samples, Worker, Workers};
-use crate::backend::Backend;
+use crate::backend::{Backend, environment};
 use crate::column::Column;
 use crate::graph::{Dag, NodeId, Op};
 use crate::kernel::ir::Made;
@@ -122,22 +122,40 @@ impl<T: Real> Plan<T> {
         bind.chain(self.call.iter().enumerate().map(|(k, s)| ("call", k, s)))
     }
 
+    /// The names of a pass's columns.
+    fn column_names(&self, pass: &CompiledPass<T>) -> Vec<String> {
+        let input = |k: u32| &self.dag.data()[k as usize];
+        let data = pass.kernels.columns.iter().map(|(k, e)| {
+            let input = input(*k);
+            if input.shape.entries() == 1 { input.name.clone() } else { format!("{}[{e}]", input.name) }
+        });
+        let label = |l: &u32| &input(pass.kernels.labels[*l as usize]).name;
+        let made = pass.kernels.made.iter().map(|made| match made {
+            Made::Number { label: l } => label(l).clone(),
+            Made::Gather { label: l, slot, entry, .. } => format!("slots from {slot}, row {}, entry {entry}", label(l)),
+        });
+        data.chain(made).collect()
+    }
+
+    /// Every pass's machine code as text.
+    pub fn assembly(&self) -> String {
+        let mut out = String::new();
+        for (moment, k, stage) in self.stages() {
+            if let Some(pass) = &stage.pass {
+                out += &format!("{moment} pass {k}, {}, {}\n", T::NAME, pass.describe());
+                out += &pass.assembly(&self.column_names(pass)).unwrap_or_default();
+            }
+        }
+        out
+    }
+
     /// Every pass's kernels as text.
     pub fn kernels(&self) -> String {
         let mut out = String::new();
         for (moment, k, stage) in self.stages() {
             if let Some(pass) = &stage.pass {
-                let input = |k: u32| &self.dag.data()[k as usize];
-                let data = pass.kernels.columns.iter().map(|(k, e)| {
-                    let input = input(*k);
-                    if input.shape.entries() == 1 { input.name.clone() } else { format!("{}[{e}]", input.name) }
-                });
-                let label = |l: &u32| &input(pass.kernels.labels[*l as usize]).name;
-                let made = pass.kernels.made.iter().map(|made| match made {
-                    Made::Number { label: l } => label(l).clone(),
-                    Made::Gather { label: l, slot, entry, .. } => format!("slots from {slot}, row {}, entry {entry}", label(l)),
-                });
-                let names: Vec<String> = data.chain(made).collect();
+                let names = self.column_names(pass);
+                let label = |l: &u32| &self.dag.data()[pass.kernels.labels[*l as usize] as usize].name;
                 out += &format!("{moment} pass {k}, {}, {} accumulators of {} lanes\n", T::NAME, pass.kernels.accumulators.len(), pass.kernels.lanes::<T>());
                 out += &text::print(&pass.kernels, &names);
                 for sum in &pass.kernels.group_sums {
@@ -219,6 +237,10 @@ pub(super) struct Workspace<T> {
 impl<'d, T: Real> BoundPlan<'d, T> {
     /// Runs the bind moment.
     pub fn new(plan: &Plan<T>, table: &Table<'d, T>) -> Self {
+        environment::with_default(|| Self::bound(plan, table))
+    }
+
+    fn bound(plan: &Plan<T>, table: &Table<'d, T>) -> Self {
         let mut workspace = Workspace::new(plan.image.clone(), &plan.bind, table.samples);
         if let Some(slot) = plan.count {
             workspace.slots[slot] = table.samples as f64;
@@ -236,6 +258,10 @@ impl<'d, T: Real> BoundPlan<'d, T> {
 
     /// Evaluates at a point; `read` gets the slots when all is done, `outputs` receives per-sample results.
     pub fn evaluate<R>(&self, plan: &Plan<T>, theta: &[T], outputs: &mut [Vec<T>], read: impl FnOnce(&[f64]) -> R) -> R {
+        environment::with_default(|| self.evaluated(plan, theta, outputs, read))
+    }
+
+    fn evaluated<R>(&self, plan: &Plan<T>, theta: &[T], outputs: &mut [Vec<T>], read: impl FnOnce(&[f64]) -> R) -> R {
         let mut workspace = self.workspaces.pop().unwrap_or_else(|| Box::new(Workspace::new(self.slots.clone(), &plan.call, self.samples)));
         for (slot, x) in workspace.slots[..plan.params].iter_mut().zip(theta) {
             *slot = x.to_f64();

@@ -156,6 +156,16 @@ impl<T: Real> Program<T> {
         infix::print(self.dag())
     }
 
+    /// The graph of the formula as written.
+    pub fn formula_dag(&self) -> &Dag {
+        &self.compiled.primal
+    }
+
+    /// The graph of value and gradient as differentiation left it, before it is simplified; of the value alone if there is no gradient.
+    pub fn derived_dag(&self) -> &Dag {
+        &self.compiled.derived
+    }
+
     /// The simplified graph of value and gradient.
     pub fn dag(&self) -> &Dag {
         &self.compiled.gradient.as_ref().unwrap_or(&self.compiled.value).dag
@@ -185,6 +195,12 @@ impl<T: Real> Program<T> {
     /// The kernels of every pass.
     pub fn kernels(&self) -> String {
         self.compiled.gradient.as_ref().unwrap_or(&self.compiled.value).kernels()
+    }
+
+    /// The machine code of value and gradient: each instruction with the value of the kernel (functions expanded into primitives) that it
+    /// computes. A pass that the interpreter runs has none, and says so.
+    pub fn assembly(&self) -> String {
+        self.compiled.gradient.as_ref().unwrap_or(&self.compiled.value).assembly()
     }
 
     /// What the simplifier did.
@@ -383,6 +399,25 @@ impl<T: Real> Function<T> {
         Ok(BoundFunction { compiled: self.compiled.clone(), samples: table.samples, bound })
     }
 
+    /// The value of a function of parameters alone: all numbers of all results, one after the other.
+    ///
+    /// ```
+    /// use tapeless::prelude::*;
+    /// # fn main() -> tapeless::Result<()> {
+    /// let g = Graph::new();
+    /// let scale = g.param("raw_scale").softplus().compile_function()?;
+    /// assert_eq!(scale.at(&scale.params([("raw_scale", 0.0)])?)?, [2f64.ln()]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Layout`] for a point of another program; [`Error::MissingColumn`] if it needs data.
+    pub fn at(&self, theta: &Params<T>) -> Result<Vec<T>> {
+        let results = self.bind::<&str, &[T]>([])?.eval(theta)?;
+        Ok(results.into_iter().flat_map(|array| array.numbers).collect())
+    }
+
     /// How many passes over the samples it takes.
     pub fn passes(&self) -> Passes {
         self.compiled.value.passes()
@@ -396,6 +431,11 @@ impl<T: Real> Function<T> {
     /// The kernels of every pass.
     pub fn kernels(&self) -> String {
         self.compiled.value.kernels()
+    }
+
+    /// The machine code, as [`Program::assembly`].
+    pub fn assembly(&self) -> String {
+        self.compiled.value.assembly()
     }
 }
 

@@ -41,6 +41,7 @@ fn actors(kind: Kind, in_sum_dim: bool) -> &'static [Actor] {
         (Kind::PerSample, _) => &[Data(&[]), Curve(&[3]), Bent(&[2, 1])],
         (Kind::Curved, _) => &[Curve(&[]), Bent(&[3]), Curve(&[2, 1])],
         (Kind::CurvedData, _) => &[Bent(&[]), Bent(&[3]), Bent(&[2, 1])],
+        (Kind::NotNegative, _) => &[Invariant(&[]), Invariant(&[3])],
         (Kind::Constant, _) => &[Constant(1.75), Constant(-0.6)],
     }
 }
@@ -53,7 +54,7 @@ fn kinds(pattern: &Pattern, out: &mut Vec<Kind>) {
                 out.push(*kind);
             }
         }
-        Pattern::Number(_) | Pattern::Count => {}
+        Pattern::Number(_) | Pattern::Count | Pattern::Extent => {}
         Pattern::Sum(inner) | Pattern::SumDim(inner) => kinds(inner, out),
         Pattern::Elem(_, inner) => inner.iter().for_each(|p| kinds(p, out)),
     }
@@ -125,6 +126,8 @@ impl Stage {
             Pattern::Var(slot, _) => Some(actors[*slot]),
             Pattern::Number(c) => Some(self.dag.constant(*c)),
             Pattern::Count => self.push(Op::Count, &[]),
+            // Only on right sides.
+            Pattern::Extent => None,
             Pattern::Sum(inner) => {
                 let x = self.play(inner, actors)?;
                 self.push(Op::Reduce(Fold::Sum, Axis::Samples), &[x])

@@ -31,6 +31,9 @@ pub const CASES: &[Case] = &[
     Case { rule: "one_minus_sigmoid", formula: |x| (1.0 - x.sigmoid()).ln(), at: 1000.0, value: -1000.0, slope: -1.0 },
     Case { rule: "ln_exp", formula: |x| x.exp().ln(), at: 1000.0, value: 1000.0, slope: 1.0 },
     Case { rule: "ln_softmax", formula: |x| (x.exp() / 3.0).ln(), at: -1000.0, value: -1_001.098_612_288_668, slope: 1.0 },
+    Case { rule: "root_squared", formula: |x| x.square().sqrt().square(), at: 0.0, value: 0.0, slope: 0.0 },
+    Case { rule: "root_to_the_second", formula: |x| x.square().sqrt().powi(2), at: 0.0, value: 0.0, slope: 0.0 },
+    Case { rule: "root_times_itself", formula: |x| x.square().sqrt() * x.square().sqrt(), at: 0.0, value: 0.0, slope: 0.0 },
     Case { rule: "x_ln_x", formula: |x| x * x.ln(), at: 0.0, value: 0.0, slope: f64::NEG_INFINITY },
 ];
 

@@ -61,6 +61,7 @@ impl<T: Real> Executable<T> for Interp<T> {
             // The common folds get a loop of their own length.
             *sum = match (*fold, lanes) {
                 (Fold::Sum, 32) => sum_lanes::<T, 32>(held),
+                (Fold::Sum, 16) => sum_lanes::<T, 16>(held),
                 (Fold::Sum, 8) => sum_lanes::<T, 8>(held),
                 _ => combine_lanes(*fold, held),
             };

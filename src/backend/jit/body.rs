@@ -97,6 +97,14 @@ fn mask_register(n: u8) -> Register {
     Register::K0 + u32::from(n)
 }
 
+/// The entry whose pointer an access goes through: a column each its own, entries of anything else that lie in a row the first one's.
+pub fn pointed(table: Table, entry: Entry) -> Entry {
+    match entry {
+        Entry::Strided(k, _) if !matches!(table, Table::Column | Table::Output) => Entry::Strided(k, 0),
+        _ => entry,
+    }
+}
+
 impl<'p, I: Isa> Body<'p, I> {
     /// Nothing emitted yet.
     pub fn new(program: &'p Program, sizes: Sizes, frame: Frame) -> Self {
@@ -148,7 +156,8 @@ impl<'p, I: Isa> Body<'p, I> {
         self.emit(sound(made));
     }
 
-    fn two(&mut self, op: Vop, x: Register, y: Register, z: Rm) {
+    /// `x = y op z`
+    pub fn two(&mut self, op: Vop, x: Register, y: Register, z: Rm) {
         let made = self.made_of_two(op, x, y, z);
         self.emit(made);
     }
@@ -216,14 +225,15 @@ impl<'p, I: Isa> Body<'p, I> {
     /// and the last.
     pub fn address(&mut self, table: Table, entry: Entry) -> MemoryOperand {
         let ahead = (self.block * I::BYTES) as i64;
-        let pointer = self.pointers.get(&(table, entry)).copied();
-        if let Entry::Strided(k) = entry
+        let pointer = self.pointers.get(&(table, pointed(table, entry))).copied();
+        let beyond = if let Entry::Strided(_, n) = entry { i64::from(n) } else { 0 };
+        if let Entry::Strided(k, _) = entry
             && pointer.is_none()
         {
             let at = memory(Register::RSP, self.frame.pointer(k as usize));
             self.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, at));
             if matches!(table, Table::Column | Table::Output) {
-                self.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, memory(Register::RAX, 0)));
+                self.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, memory(Register::RAX, 8 * beyond)));
             }
         }
         let base = pointer.unwrap_or(Register::RAX);
@@ -238,13 +248,13 @@ impl<'p, I: Isa> Body<'p, I> {
                 indexed(base, Register::R8, ahead)
             }
             (Table::Tile, Entry::Fixed(n)) => indexed(Register::R10, Register::R8, i64::from(n) * self.sizes.tile as i64 + ahead),
-            (Table::Tile, Entry::Strided(_)) => indexed(base, Register::R8, ahead),
+            (Table::Tile, Entry::Strided(..)) => indexed(base, Register::R8, beyond * self.sizes.tile as i64 + ahead),
             (Table::Uniform, Entry::Fixed(n)) => memory(Register::RDX, i64::from(n) * self.sizes.number as i64),
-            (Table::Uniform, Entry::Strided(_)) => memory(base, 0),
+            (Table::Uniform, Entry::Strided(..)) => memory(base, beyond * self.sizes.number as i64),
             (Table::Accumulator, _) => {
                 let (base, at) = match entry {
                     Entry::Fixed(n) => (Register::RCX, i64::from(n) * self.sizes.lanes as i64),
-                    Entry::Strided(_) => (base, 0),
+                    Entry::Strided(..) => (base, beyond * self.sizes.lanes as i64),
                 };
                 if self.rotating { indexed(base, Register::R11, at) } else { memory(base, at + ahead) }
             }
@@ -286,11 +296,7 @@ impl<'p, I: Isa> Body<'p, I> {
             return;
         }
         match self.program.values[v.index()].home {
-            Home::Constant(n) => {
-                let from = self.constant(n);
-                let op = if I::MASKS { Vop::Broadcast } else { Vop::Load };
-                self.one(op, into, Rm::Mem(from));
-            }
+            Home::Constant(n) => self.constant_into(n, into),
             Home::Uniform(e) => {
                 let from = self.address(Table::Uniform, e);
                 self.one(Vop::Broadcast, into, Rm::Mem(from));
@@ -314,6 +320,13 @@ impl<'p, I: Isa> Body<'p, I> {
             }
             Home::Computed => unreachable!("a computed value is in a register or in the frame"),
         }
+    }
+
+    /// Loads a constant of the pool.
+    pub fn constant_into(&mut self, n: u32, into: Register) {
+        let from = self.constant(n);
+        let op = if I::MASKS { Vop::Broadcast } else { Vop::Load };
+        self.one(op, into, Rm::Mem(from));
     }
 
     fn constant(&self, n: u32) -> MemoryOperand {

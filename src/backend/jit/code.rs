@@ -18,6 +18,8 @@ pub enum Note {
     Accumulators,
     /// The slow path of a few lanes.
     Slow,
+    /// The lanes of accumulators, added up.
+    Sums,
     /// Puts the value of this IR instruction, the same for all samples, into a register.
     Invariant(u32),
     /// Computes the value of this IR instruction.
@@ -43,10 +45,24 @@ pub enum When {
     Call,
 }
 
+/// Instructions that do nothing, of 1 to 8 bytes (Intel 64 and IA-32 Architectures Software Developer's Manual, NOP).
+const NOTHING: [&[u8]; 8] = [
+    &[0x90],
+    &[0x66, 0x90],
+    &[0x0f, 0x1f, 0x00],
+    &[0x0f, 0x1f, 0x40, 0x00],
+    &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+    &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+    &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+    &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+];
+
 enum Item {
     Instruction(Instruction),
     Label(Label),
     Jump(When, Label),
+    /// Fills up to a multiple of 32 bytes.
+    Align,
 }
 
 /// Instructions in order.
@@ -88,6 +104,11 @@ impl Code {
     /// Puts a label here.
     pub fn place(&mut self, label: Label) {
         self.add(Item::Label(label), Note::Loop);
+    }
+
+    /// Fills up with nothing to where a loop had best start.
+    pub fn align(&mut self) {
+        self.add(Item::Align, Note::Loop);
     }
 
     /// Adds an instruction.
@@ -135,10 +156,19 @@ impl Code {
             n
         };
         for (item, note) in self.items.into_iter().chain(self.cold) {
-            if !matches!(item, Item::Label(_)) && out.notes.last().is_none_or(|(_, n)| *n != note) {
+            if !matches!(item, Item::Label(_) | Item::Align) && out.notes.last().is_none_or(|(_, n)| *n != note) {
                 out.notes.push((here as u32, note));
             }
             match item {
+                Item::Align => {
+                    let gap = here.next_multiple_of(32) - here;
+                    for length in (0..gap / 8).map(|_| 8).chain([gap % 8]).filter(|n| *n > 0) {
+                        for byte in NOTHING[length - 1] {
+                            encoder.write_u8(*byte);
+                        }
+                    }
+                    here += gap;
+                }
                 Item::Label(l) => at[l.0 as usize] = here,
                 Item::Instruction(i) => here += encoder.encode(&i, 0).unwrap_or_else(|e| panic!("{e} in `{:?}`, which the emitter made", i.code())),
                 Item::Jump(when, to) => {

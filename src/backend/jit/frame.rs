@@ -8,7 +8,7 @@
 //! r10  tile buffers, less the tile's first sample      r11  which lanes of the accumulators the block at hand belongs to
 //! rbx r12 r13 r14 r15 rbp   pointers to columns, outputs and entries at the nest's point, as many as fit
 //!
-//! words:  0 first sample, in bytes   8 end   16 lanes   24 uniforms   32 constants   40 tile buffers   48 mends slow lanes   56 unused
+//! words:  0 first sample, in bytes   8 end   16 lanes   24 uniforms   32 constants   40 tile buffers   48 mends slow lanes   56 sums
 //!         64.. columns, each at the leaf's first sample, then outputs
 //!
 //! rsp (64-byte aligned):
@@ -36,6 +36,8 @@ pub mod words {
     pub const TILES: i64 = 40;
     /// The function that mends lanes.
     pub const MEND: i64 = 48;
+    /// Where the sums go.
+    pub const SUMS: i64 = 56;
     /// How many words come before the columns.
     pub const COLUMNS: usize = 8;
 }

@@ -9,12 +9,14 @@
 //! ```
 //! Register and stack map: `frame.rs` and `body.rs`.
 
-use super::body::{Body, Rm, Sizes, memory, tail};
+use super::body::{Body, Rm, Sizes, memory, pointed, tail};
 use super::code::{Code, Note, When};
 use super::frame::{Frame, words};
 use super::isa::{Isa, Vop};
 use super::machine::{Entry, Home, Kind, Pool, Program, Table, Val};
+use crate::graph::Fold;
 use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
+use std::collections::HashMap;
 
 /// Registers that stay free for a block's values and copies, however much could be pinned.
 const WORKING: usize = 6;
@@ -34,20 +36,43 @@ const PAGE: i64 = 4096;
 /// Bytes of a frame, at most: a thread's stack holds it many times over.
 const LARGEST_FRAME: i64 = 256 << 10;
 
-/// Emits a step; also says how many spill slots it needs.
+/// A step's function.
+pub struct Emitted {
+    /// Its code.
+    pub code: Code,
+    /// Values in the frame at the same time, at most.
+    pub slots: u32,
+    /// Its accumulators start from their identities by themselves; otherwise from what their lanes hold.
+    pub starts: bool,
+}
+
+/// Emits a step. `whole`: it is run once over all samples of a leaf.
 ///
 /// # Errors
 /// If its frame would be too large for the stack.
-pub fn step<I: Isa>(program: &Program, sizes: Sizes) -> Result<(Code, u32), String> {
+pub fn step<I: Isa>(program: &Program, sizes: Sizes, pool: &mut Pool, whole: bool) -> Result<Emitted, String> {
     let slow = program.ops.iter().any(|op| matches!(op.kind, Kind::Patch(_)));
     let frame = Frame::new::<I>(program.strided.len(), program.dims.len(), slow);
     let body = Body::<I>::new(program, sizes, frame);
     let entries = accumulators(program);
     let vectors = (sizes.lanes / I::BYTES).max(1);
-    let mut f = Function { body, program, sizes, entries, vectors, unroll: 1, pinned: Vec::new(), kept: Vec::new() };
+    let mut f = Function { body, program, sizes, entries, vectors, unroll: 1, pinned: Vec::new(), kept: Vec::new(), starts: false, identities: HashMap::new() };
     f.plan();
     f.pointers();
+    f.starts = whole && f.entries.is_empty() && program.ops.len() <= LONG;
+    if f.starts {
+        for op in &program.ops {
+            if let Kind::Accumulate(fold @ (Fold::Min | Fold::Max), e) = op.kind {
+                f.identities.insert(e, pool.position(identity(fold, sizes.double)));
+            }
+        }
+    }
     f.emit()
+}
+
+/// What a fold starts from, as bits.
+fn identity(fold: Fold, double: bool) -> u64 {
+    if double { fold.identity().to_bits() } else { u64::from((fold.identity() as f32).to_bits()) }
 }
 
 /// The accumulators' entries, each once.
@@ -76,6 +101,10 @@ struct Function<'p, I> {
     pinned: Vec<(Val, u8)>,
     /// Accumulators and their registers.
     kept: Vec<(Entry, Vec<u8>)>,
+    /// Accumulators start from their identities here.
+    starts: bool,
+    /// The identities of those that are not sums, as positions of the pool.
+    identities: HashMap<Entry, u32>,
 }
 
 impl<I: Isa> Function<'_, I> {
@@ -140,28 +169,31 @@ impl<I: Isa> Function<'_, I> {
     /// General registers for the pointers that are used most.
     fn pointers(&mut self) {
         let mut counts: Vec<((Table, Entry), usize)> = Vec::new();
-        let mut count = |key: (Table, Entry), n: usize| match counts.iter().position(|(k, _)| *k == key) {
-            Some(at) => counts[at].1 += n,
-            // Beyond this many there is nothing to choose from that would matter.
-            None if counts.len() < 64 => counts.push((key, n)),
-            None => {}
+        let mut count = |(table, entry): (Table, Entry), n: usize| {
+            let key = (table, pointed(table, entry));
+            match counts.iter().position(|(k, _)| *k == key) {
+                Some(at) => counts[at].1 += n,
+                // Beyond this many there is nothing to choose from that would matter.
+                None if counts.len() < 64 => counts.push((key, n)),
+                None => {}
+            }
         };
         for (k, value) in self.program.values.iter().enumerate() {
             let uses = self.program.uses(Val(k as u32)).len();
             match value.home {
                 Home::Column(e) => count((Table::Column, e), uses),
-                Home::Tile(e @ Entry::Strided(_)) => count((Table::Tile, e), uses),
-                Home::Uniform(e @ Entry::Strided(_)) if !self.pinned.iter().any(|(v, _)| v.index() == k) => count((Table::Uniform, e), uses),
+                Home::Tile(e @ Entry::Strided(..)) => count((Table::Tile, e), uses),
+                Home::Uniform(e @ Entry::Strided(..)) if !self.pinned.iter().any(|(v, _)| v.index() == k) => count((Table::Uniform, e), uses),
                 _ => {}
             }
         }
         for op in &self.program.ops {
             match op.kind {
                 Kind::Output(e) => count((Table::Output, e), 1),
-                Kind::Store(e @ Entry::Strided(_)) | Kind::Fold(_, e @ Entry::Strided(_)) | Kind::FoldProduct(e @ Entry::Strided(_)) => {
+                Kind::Store(e @ Entry::Strided(..)) | Kind::Fold(_, e @ Entry::Strided(..)) | Kind::FoldProduct(e @ Entry::Strided(..)) => {
                     count((Table::Tile, e), 1)
                 }
-                Kind::Accumulate(_, e @ Entry::Strided(_)) | Kind::AccumulateProduct(e @ Entry::Strided(_)) => count((Table::Accumulator, e), 1),
+                Kind::Accumulate(_, e @ Entry::Strided(..)) | Kind::AccumulateProduct(e @ Entry::Strided(..)) => count((Table::Accumulator, e), 1),
                 _ => {}
             }
         }
@@ -175,7 +207,7 @@ impl<I: Isa> Function<'_, I> {
         self.body.put(Instruction::with2(Encoding::Mov_r64_rm64, to, from));
     }
 
-    fn emit(mut self) -> Result<(Code, u32), String> {
+    fn emit(mut self) -> Result<Emitted, String> {
         self.body.note(Note::Frame);
         for (register, word) in
             [(Register::RSI, words::CONSTANTS), (Register::RDX, words::UNIFORMS), (Register::RCX, words::LANES), (Register::R10, words::TILES)]
@@ -195,14 +227,15 @@ impl<I: Isa> Function<'_, I> {
         if size > LARGEST_FRAME {
             return Err(format!("{slots} values to spill need a frame of {size} bytes"));
         }
-        Ok((self.exit(size), slots))
+        let starts = self.starts;
+        Ok(Emitted { code: self.exit(size), slots, starts })
     }
 
     /// Loads the pinned invariants that move with the nest, or those that don't.
     fn invariants(&mut self, moving: bool) {
         for (v, r) in self.pinned.clone() {
             let value = self.program.values[v.index()];
-            if matches!(value.home, Home::Uniform(Entry::Strided(_))) == moving {
+            if matches!(value.home, Home::Uniform(Entry::Strided(..))) == moving {
                 self.body.note(Note::Invariant(value.origin));
                 self.body.load(v, I::vector(r));
             }
@@ -263,12 +296,12 @@ impl<I: Isa> Function<'_, I> {
     /// Everything at one point of the nest: all samples of the range.
     fn point(&mut self) {
         self.body.note(Note::Loop);
-        let moving: Vec<(Table, u32, Register)> =
-            self.body.pointers.iter().filter_map(|((t, e), r)| if let Entry::Strided(n) = e { Some((*t, *n, *r)) } else { None }).collect();
-        for (table, n, register) in moving {
+        let moving: Vec<(Table, u32, i32, Register)> =
+            self.body.pointers.iter().filter_map(|((t, e), r)| if let Entry::Strided(n, beyond) = e { Some((*t, *n, *beyond, *r)) } else { None }).collect();
+        for (table, n, beyond, register) in moving {
             self.mov(register, memory(Register::RSP, self.body.frame.pointer(n as usize)));
             if matches!(table, Table::Column | Table::Output) {
-                self.mov(register, memory(register, 0));
+                self.mov(register, memory(register, 8 * i64::from(beyond)));
             }
         }
         self.invariants(true);
@@ -289,9 +322,20 @@ impl<I: Isa> Function<'_, I> {
         self.body.put(Instruction::with2(Encoding::Sub_r64_rm64, Register::R9, Register::R8));
         self.body.put(Instruction::with2(Encoding::And_rm64_imm32, Register::R9, -group));
         self.body.put(Instruction::with2(Encoding::Add_r64_rm64, Register::R9, Register::R8));
+        // Those that start here are written in any case.
+        let none = if self.starts {
+            self.identities();
+            self.body.code.label()
+        } else {
+            rest
+        };
+        self.body.note(Note::Loop);
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
-        self.body.code.jump(When::AboveOrEqual, rest, Note::Loop);
-        self.accumulators(true);
+        self.body.code.jump(When::AboveOrEqual, none, Note::Loop);
+        if !self.starts {
+            self.accumulators(true);
+        }
+        self.body.code.align();
         self.body.code.place(turn);
         self.body.partial = false;
         self.body.rotating = rotates;
@@ -309,8 +353,25 @@ impl<I: Isa> Function<'_, I> {
         self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::R8, group));
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
         self.body.code.jump(When::Below, turn, Note::Loop);
+        if self.starts {
+            self.body.code.place(none);
+        }
         self.accumulators(false);
         self.body.code.place(rest);
+    }
+
+    /// Accumulators' registers from what their folds start from.
+    fn identities(&mut self) {
+        self.body.note(Note::Accumulators);
+        for (e, registers) in self.kept.clone() {
+            for r in registers {
+                let r = I::vector(r);
+                match self.identities.get(&e) {
+                    Some(n) => self.body.constant_into(*n, r),
+                    None => self.body.two(Vop::Xor, r, r, Rm::Reg(r)),
+                }
+            }
+        }
     }
 
     /// Which of the accumulators' vectors the block belongs to.

@@ -9,7 +9,7 @@ use std::fmt::Write;
 /// Where the notes begin.
 const NOTES: usize = 64;
 
-/// Prints the code of one function, which starts at `offset`, beside the IR it computes.
+/// Prints the code of one function, which starts at `offset`, beside the IR it computes, if it computes any.
 pub fn print(code: &[u8], offset: usize, notes: &[(u32, Note)], kernel: &Kernel, columns: &[String], out: &mut String) {
     let mut decoder = Decoder::with_ip(64, code, offset as u64, DecoderOptions::NONE);
     let mut formatter = IntelFormatter::new();
@@ -39,6 +39,7 @@ pub fn print(code: &[u8], offset: usize, notes: &[(u32, Note)], kernel: &Kernel,
                 Some(Note::Loop) => write!(line, " ; loop"),
                 Some(Note::Tail) => write!(line, " ; mask of the samples left"),
                 Some(Note::Accumulators) => write!(line, " ; accumulators"),
+                Some(Note::Sums) => write!(line, " ; lanes added up"),
                 Some(Note::Slow) => write!(line, " ; slow lanes"),
                 None => Ok(()),
             };

@@ -12,7 +12,7 @@ use crate::real::{Bits, Real};
 use std::collections::HashMap;
 
 /// A virtual value.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Val(pub u32);
 
 impl Val {
@@ -45,8 +45,8 @@ pub enum Table {
 pub enum Entry {
     /// Always this one.
     Fixed(u32),
-    /// The one that the strided address of this number points to, at the nest's point.
-    Strided(u32),
+    /// So many entries beyond the one that the strided address of this number points to, at the nest's point.
+    Strided(u32, i32),
 }
 
 /// Where a value can be read, besides the register it may be in.
@@ -213,13 +213,15 @@ impl Program {
             ops: Vec::with_capacity(kernel.insts.len()),
             strided: Vec::new(),
             constants: HashMap::new(),
+            negated: HashMap::new(),
             number: std::marker::PhantomData,
         };
         let mut map = vec![Val::NONE; kernel.insts.len()];
         for (k, inst) in kernel.insts.iter().enumerate() {
             map[k] = b.instruction(k as u32, inst, &|v: V| map[v.index()])?;
         }
-        let Lowering { values, ops, strided, .. } = b;
+        let Lowering { values, mut ops, strided, .. } = b;
+        remove_dead(&mut ops, values.len());
         // Uses, value by value, by counting.
         let mut starts = vec![0u32; values.len() + 1];
         let args = |op: &Op| {
@@ -244,6 +246,22 @@ impl Program {
     }
 }
 
+/// Takes out operations whose value nothing needs.
+fn remove_dead(ops: &mut Vec<Op>, values: usize) {
+    let mut needed = vec![false; values];
+    let mut keep = vec![true; ops.len()];
+    for (op, keep) in ops.iter().zip(&mut keep).rev() {
+        *keep = op.result == Val::NONE || needed[op.result.index()];
+        if *keep {
+            for v in op.args.into_iter().filter(|v| *v != Val::NONE) {
+                needed[v.index()] = true;
+            }
+        }
+    }
+    let mut keep = keep.into_iter();
+    ops.retain(|_| keep.next() == Some(true));
+}
+
 struct Lowering<'p, T> {
     pool: &'p mut Pool,
     masks: bool,
@@ -252,6 +270,8 @@ struct Lowering<'p, T> {
     strided: Vec<(Table, Access)>,
     /// By bits, so that an integer and a real of the same bits are one.
     constants: HashMap<u64, Val>,
+    /// What a value is the negative of.
+    negated: HashMap<Val, Val>,
     number: std::marker::PhantomData<T>,
 }
 
@@ -275,11 +295,13 @@ impl<T: Real> Lowering<'_, T> {
         if at.strides.iter().all(|s| *s == 0) {
             return Entry::Fixed(at.base);
         }
-        let known = self.strided.iter().position(|(t, a)| *t == table && a == at);
-        Entry::Strided(known.unwrap_or_else(|| {
+        // Entries that move together share an address.
+        let known = self.strided.iter().position(|(t, a)| *t == table && a.strides == at.strides);
+        let k = known.unwrap_or_else(|| {
             self.strided.push((table, at.clone()));
             self.strided.len() - 1
-        }) as u32)
+        });
+        Entry::Strided(k as u32, at.base.wrapping_sub(self.strided[k].1.base) as i32)
     }
 
     fn op(&mut self, kind: Kind, args: [Val; 3], origin: u32) -> Val {
@@ -328,7 +350,9 @@ impl<T: Real> Lowering<'_, T> {
                 match op {
                     Un::Neg => {
                         let sign = self.sign(false, k);
-                        self.two(Vop::Xor, a, sign, k)
+                        let v = self.two(Vop::Xor, a, sign, k);
+                        self.negated.insert(v, a);
+                        v
                     }
                     Un::Abs => {
                         let rest = self.sign(true, k);
@@ -351,7 +375,19 @@ impl<T: Real> Lowering<'_, T> {
                 };
                 self.two(op, at(*a), at(*b), k)
             }
-            Inst::Fma { a, b, c, np, nc } => self.op(Kind::Fma { np: *np, nc: *nc }, [at(*a), at(*b), at(*c)], k),
+            Inst::Fma { a, b, c, np, nc } => {
+                // A sign that was flipped is a sign of the product or the addend; the one rounding is the same.
+                let (mut np, mut nc) = (*np, *nc);
+                let plain = |v: Val, sign: &mut bool| match self.negated.get(&v) {
+                    Some(of) => {
+                        *sign = !*sign;
+                        *of
+                    }
+                    None => v,
+                };
+                let args = [plain(at(*a), &mut np), plain(at(*b), &mut np), plain(at(*c), &mut nc)];
+                self.op(Kind::Fma { np, nc }, args, k)
+            }
             Inst::Cmp(op, a, b) => {
                 // Quiet predicates, and those with the operands changed round.
                 let (predicate, changed) = match op {
@@ -415,7 +451,7 @@ impl<T: Real> Lowering<'_, T> {
                 let e = self.entry(Table::Accumulator, a);
                 self.sink(Kind::AccumulateProduct(e), [at(*x), at(*y), NONE], k)
             }
-            Inst::Math(f, ..) => return Err(format!("function {f:?} left in an expanded kernel")),
+            Inst::Math(..) => return Err(format!("no machine code for {inst:?}")),
         })
     }
 }

@@ -7,10 +7,12 @@
 mod body;
 mod call;
 mod code;
+mod combine;
 mod cpu;
 mod frame;
 mod function;
 mod isa;
+mod jam;
 mod listing;
 mod machine;
 mod pages;
@@ -22,7 +24,7 @@ use crate::kernel::build::expand;
 use crate::kernel::ir::{Access, Inst, Kernel, PassKernels};
 use crate::real::Real;
 use body::Sizes;
-use code::{Bytes, Code, Note};
+use code::{Bytes, Note};
 use cpu::{HasAvx2, HasAvx512, Target};
 use frame::words;
 use isa::{Avx2, Avx512, Isa};
@@ -58,8 +60,14 @@ pub struct Jit<T> {
     pages: Pages,
     notes: Vec<(u32, Note)>,
     steps: Vec<Step<T>>,
+    /// Where the function starts that adds up lanes.
+    sums: Option<usize>,
     constants: Box<[u64]>,
     folds: Vec<Fold>,
+    /// The code writes every lane before it reads it.
+    self_starting: bool,
+    /// Whether some fold is not a sum.
+    extremes: bool,
     /// Lanes of an accumulator.
     lanes: usize,
     /// Samples in a tile.
@@ -117,16 +125,27 @@ impl<T: Real> Jit<T> {
         let mut bytes = Bytes { code: Vec::new(), notes: Vec::new() };
         let mut steps = Vec::new();
         let mut spills = 0;
+        let mut self_starting = true;
         for kernel in &pass.steps {
-            let expanded = expand::<T>(kernel);
-            let program = Program::new::<T>(&expanded, &mut pool, I::MASKS)?;
-            let (code, slots): (Code, u32) = function::step::<I>(&program, sizes)?;
-            spills = spills.max(slots);
-            // Entries of functions at addresses that the fetch likes.
+            let mut starts = starts(kernel);
+            for expanded in jam::jam(&expand::<T>(kernel), I::GROUP) {
+                let program = Program::new::<T>(&expanded, &mut pool, I::MASKS)?;
+                let emitted = function::step::<I>(&program, sizes, &mut pool, pass.tiles == 0)?;
+                spills = spills.max(emitted.slots);
+                self_starting &= emitted.starts || !kernel.insts.iter().any(|i| matches!(i, Inst::Accumulate(..) | Inst::AccumulateProduct(..)));
+                // Entries of functions at addresses that the fetch likes.
+                bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
+                let offset = bytes.code.len();
+                emitted.code.encode(&mut bytes);
+                steps.push(Step { offset, starts: std::mem::take(&mut starts) });
+            }
+        }
+        let mut sums = None;
+        if pass.accumulators.iter().any(|(f, _)| *f == Fold::Sum) {
             bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
-            let offset = bytes.code.len();
-            code.encode(&mut bytes);
-            steps.push(Step { offset, starts: starts(kernel) });
+            sums = Some(bytes.code.len());
+            let folds: Vec<Fold> = pass.accumulators.iter().map(|(f, _)| *f).collect();
+            combine::sums::<I>(&folds, lanes * size, size).encode(&mut bytes);
         }
         let memory = pool.memory(size, if I::MASKS { 1 } else { I::BYTES / size });
         let constants = memory.chunks(8).map(|c| {
@@ -142,7 +161,10 @@ impl<T: Real> Jit<T> {
             code_bytes: bytes.code.len(),
             notes: bytes.notes,
             steps,
+            sums,
             constants: constants.collect(),
+            self_starting,
+            extremes: pass.accumulators.iter().any(|(f, _)| *f != Fold::Sum),
             folds: pass.accumulators.iter().map(|(f, _)| *f).collect(),
             lanes,
             tile,
@@ -168,11 +190,19 @@ impl<T: Real> Jit<T> {
     /// The machine code of the pass this was compiled from, with what each instruction is for.
     pub fn listing(&self, pass: &PassKernels, columns: &[String]) -> String {
         let mut out = String::new();
-        for (k, step) in self.steps.iter().enumerate() {
-            let end = self.steps.get(k + 1).map_or(self.code_bytes, |s| s.offset);
+        let group = match self.target {
+            Target::Avx512(_) => Avx512::GROUP,
+            Target::Avx2(_) => Avx2::GROUP,
+        };
+        let kernels: Vec<Kernel> = pass.steps.iter().flat_map(|kernel| jam::jam(&expand::<T>(kernel), group)).collect();
+        for (k, (step, kernel)) in self.steps.iter().zip(&kernels).enumerate() {
+            let end = self.steps.get(k + 1).map(|s| s.offset).or(self.sums).unwrap_or(self.code_bytes);
             out += &format!("step {k}, {} bytes\n", end - step.offset);
-            let expanded = expand::<T>(&pass.steps[k]);
-            listing::print(&self.pages.bytes()[step.offset..end], step.offset, &self.notes, &expanded, columns, &mut out);
+            listing::print(&self.pages.bytes()[step.offset..end], step.offset, &self.notes, kernel, columns, &mut out);
+        }
+        if let Some(start) = self.sums {
+            out += &format!("sums, {} bytes\n", self.code_bytes - start);
+            listing::print(&self.pages.bytes()[start..self.code_bytes], start, &self.notes, &Kernel::default(), columns, &mut out);
         }
         out
     }
@@ -201,6 +231,9 @@ fn entries(pass: &PassKernels, of: impl Fn(&Inst) -> Option<&Access>) -> usize {
 
 /// Every access stays inside its table: the code has no checks of its own.
 fn check(pass: &PassKernels) -> Result<(), String> {
+    if ![64, 128, 256].contains(&pass.lane_bytes) {
+        return Err(format!("{} bytes of lanes", pass.lane_bytes));
+    }
     for kernel in &pass.steps {
         if kernel.dims.contains(&0) {
             return Err("a loop over nothing".into());
@@ -311,9 +344,17 @@ impl<T: Real> Jit<T> {
         let tiles = aligned(&mut registers[0]);
         assert!(tiles.len() >= self.tiles * self.tile, "the scratch of another pass");
         let held = &mut aligned(lanes)[..self.lanes * self.folds.len()];
-        for (fold, lanes) in self.folds.iter().zip(held.chunks_exact_mut(self.lanes)) {
-            lanes.fill(T::from_f64(fold.identity()));
+        // All at once; few folds are not sums. A leaf of no samples runs no code.
+        if !self.self_starting || leaf.len == 0 {
+            held.fill(T::default());
         }
+        if self.extremes && (!self.self_starting || leaf.len == 0) {
+            for (fold, lanes) in self.folds.iter().zip(held.chunks_exact_mut(self.lanes)).filter(|(f, _)| **f != Fold::Sum) {
+                lanes.fill(T::from_f64(fold.identity()));
+            }
+        }
+        assert_eq!(sums.len(), self.folds.len(), "a sum for each accumulator");
+        fixed[words::SUMS as usize / 8] = sums.as_mut_ptr() as usize;
         fixed[words::LANES as usize / 8] = held.as_mut_ptr() as usize;
         fixed[words::UNIFORMS as usize / 8] = leaf.uniforms.as_ptr() as usize;
         fixed[words::CONSTANTS as usize / 8] = self.constants.as_ptr() as usize;
@@ -335,8 +376,14 @@ impl<T: Real> Jit<T> {
             }
             done += n;
         }
-        for ((fold, lanes), sum) in self.folds.iter().zip(held.chunks_exact(self.lanes)).zip(sums) {
-            *sum = combine_lanes(*fold, lanes);
+        if let Some(offset) = self.sums {
+            // SAFETY: as above; the function reads every accumulator's lanes and writes the sums, as many as were asserted.
+            unsafe { call::call(&self.pages, offset, self.target, words) };
+        }
+        if self.extremes {
+            for ((fold, lanes), sum) in self.folds.iter().zip(held.chunks_exact(self.lanes)).zip(sums).filter(|((f, _), _)| **f != Fold::Sum) {
+                *sum = combine_lanes(*fold, lanes);
+            }
         }
     }
 }

@@ -1,0 +1,384 @@
+//! Native code and the system around it: buffers that end at an inaccessible page, pages that come and go, processes that may not have them, the
+//! caller's floating-point setting, what the reports say.
+
+// Guard pages, system calls and the floating-point setting need it.
+#![allow(unsafe_code)]
+#![cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+
+mod random;
+
+use random::Numbers;
+use random::leaf::awkward;
+use tapeless::backend::{self, Backend, Executable, Leaf};
+use tapeless::kernel::ir::{Access, Bin, Inst, Kernel, PassKernels, V};
+use tapeless::prelude::*;
+use tapeless::runtime::plan::Plan;
+use tapeless::{Real, compile_function};
+
+/// The native backends of this machine.
+fn native() -> Vec<Backend> {
+    Backend::available().into_iter().filter(|b| *b != Backend::Interp).collect()
+}
+
+const PAGE: usize = 4096;
+
+/// Numbers between two inaccessible pages, touching one of them.
+struct Guarded<T> {
+    map: *mut u8,
+    bytes: usize,
+    first: *mut T,
+    len: usize,
+}
+
+impl<T: Real> Guarded<T> {
+    /// `at_end`: the last number ends where the page behind begins; otherwise the first begins where the page before ends.
+    fn new(len: usize, at_end: bool, mut fill: impl FnMut() -> T) -> Self {
+        let data = (len * size_of::<T>()).next_multiple_of(PAGE).max(PAGE);
+        let bytes = data + 2 * PAGE;
+        // SAFETY: a new mapping wherever the system likes, checked below.
+        let map = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0) };
+        assert_ne!(map, libc::MAP_FAILED);
+        let map: *mut u8 = map.cast();
+        // SAFETY: inside the mapping.
+        let inner = unsafe { map.add(PAGE) };
+        // SAFETY: pages of the mapping.
+        assert_eq!(unsafe { libc::mprotect(inner.cast(), data, libc::PROT_READ | libc::PROT_WRITE) }, 0);
+        let skip = if at_end { data - len * size_of::<T>() } else { 0 };
+        // SAFETY: inside the accessible pages, aligned to the type because both ends are.
+        let first: *mut T = unsafe { inner.add(skip) }.cast();
+        for k in 0..len {
+            // SAFETY: `len` numbers fit between `first` and the end.
+            unsafe { first.add(k).write(fill()) };
+        }
+        Guarded { map, bytes, first, len }
+    }
+
+    fn numbers(&self) -> &[T] {
+        // SAFETY: `len` numbers were written there.
+        unsafe { std::slice::from_raw_parts(self.first, self.len) }
+    }
+
+    fn numbers_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above, and `self` is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.first, self.len) }
+    }
+}
+
+impl<T> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made in `new`.
+        unsafe { libc::munmap(self.map.cast(), self.bytes) };
+    }
+}
+
+/// Kernels of every kind: cheap and long, with slow lanes, with outputs, with nests and folds, with many columns, minima.
+fn kernels<T: Real>() -> Vec<PassKernels> {
+    let g = Graph::new();
+    let (x, y, a, b) = (g.data("x"), g.data("y"), g.param("a"), g.param("b"));
+    let (wide, w) = (g.data_with("wide", &[70]), g.param_with("w", &[70]));
+    let z = (wide * w).sum_dim(-1) + b;
+    let losses = [
+        -tapeless::dist::normal(a, b.softplus()).log_prob(x).sum(),
+        ((a * x).sin() * (b * y).exp() - x.tanh()).square().sum(),
+        (z.softplus() - y * z).sum() + (wide.abs() + 1.0).ln().max_dim(-1).min_samples(),
+        (x * y * a).max_samples() - (x - b).min_samples(),
+    ];
+    let mut out = Vec::new();
+    for loss in losses {
+        let program = Options::new().backend(Backend::Interp).compile(loss).unwrap();
+        out.push(program.dag().clone());
+    }
+    let named = [("sine", (a * x).sin()), ("wide", (wide * w + x).exp()), ("x", x * 2.0)];
+    out.push(compile_function::<f64>(&named, &Options::new().backend(Backend::Interp)).unwrap().dag().clone());
+    let plans: Vec<Plan<T>> = out.into_iter().map(|dag| Plan::new(dag, Backend::Interp)).collect();
+    let passes: Vec<PassKernels> = plans.iter().flat_map(|p| p.pass_kernels().cloned()).collect();
+    assert!(passes.iter().any(|p| p.outputs > 0) && passes.iter().any(|p| p.tiles > 0) && passes.iter().any(|p| p.columns.len() > 64));
+    passes
+}
+
+/// Sums and outputs of a leaf, as bits that are equal for all NaNs.
+fn run<T: Real>(executable: &dyn Executable<T>, pass: &PassKernels, columns: &[&[T]], uniforms: &[T], outputs: &mut [&mut [T]], len: usize) -> Vec<u64> {
+    let mut sums = vec![0.0; pass.accumulators.len()];
+    executable.run(&mut Leaf { columns, made: &[], start: 0, len, uniforms, outputs, terms: &mut [] }, &mut executable.scratch(), &mut sums);
+    let bits = |x: f64| if x.is_nan() { u64::MAX } else { x.to_bits() };
+    sums.into_iter().map(bits).chain(outputs.iter().flat_map(|o| o.iter().map(|x| bits(x.to_f64())))).collect()
+}
+
+fn stays_inside<T: Real>() {
+    let mut numbers = Numbers(17);
+    let lengths = (0..=33).chain([63, 64, 65, 511, 512, 513]);
+    let passes = kernels::<T>();
+    let mut seen = [false; 16];
+    for len in lengths {
+        seen[len % 16] = true;
+        for pass in &passes {
+            for at_end in [true, false] {
+                let columns: Vec<Guarded<T>> = pass.columns.iter().map(|_| Guarded::new(len, at_end, || awkward(&mut numbers))).collect();
+                let uniforms = Guarded::new(pass.uniforms.len(), at_end, || awkward::<T>(&mut numbers));
+                let slices: Vec<&[T]> = columns.iter().map(Guarded::numbers).collect();
+                let of = |backend: Backend| {
+                    let executable = backend::prepare::<T>(backend, pass);
+                    assert!(executable.describe().starts_with(backend.name()), "{}", executable.describe());
+                    let mut outputs: Vec<Guarded<T>> = (0..pass.outputs).map(|_| Guarded::new(len, at_end, T::default)).collect();
+                    let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(Guarded::numbers_mut).collect();
+                    run(&*executable, pass, &slices, uniforms.numbers(), &mut parts, len)
+                };
+                let expected = of(Backend::Interp);
+                for backend in native() {
+                    assert_eq!(of(backend), expected, "{}, {}, {len} samples, at the end: {at_end}", T::NAME, backend.name());
+                }
+            }
+        }
+    }
+    assert_eq!(seen, [true; 16]);
+}
+
+#[test]
+fn no_access_past_a_buffer_f64() {
+    stays_inside::<f64>();
+}
+
+#[test]
+fn no_access_past_a_buffer_f32() {
+    stays_inside::<f32>();
+}
+
+/// Mappings of this process, those that are executable among them, and resident pages.
+fn memory() -> (usize, usize, usize) {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let executable = maps.lines().filter(|l| l.split_whitespace().nth(1).is_some_and(|p| p.contains('x'))).count();
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    (maps.lines().count(), executable, statm.split_whitespace().nth(1).unwrap().parse().unwrap())
+}
+
+/// In a process of its own: other tests of this file map and unmap at the same time.
+#[test]
+#[ignore = "run by the test below in a process of its own"]
+fn child_compiles_ten_thousand_times() {
+    let g = Graph::new();
+    let (x, a, b) = (g.data("x"), g.param("a"), g.param("b"));
+    let loss = ((a * x).exp() - b).square().sum();
+    let cycle = |backend: Backend| {
+        let program = Options::new().backend(backend).compile(loss).unwrap();
+        assert!(program.report().contains(backend.name()));
+    };
+    for round in 0..100 {
+        native().into_iter().for_each(cycle);
+        let _ = round;
+    }
+    let before = memory();
+    let backends = native();
+    for k in 0..10_000 {
+        cycle(backends[k % backends.len()]);
+    }
+    let after = memory();
+    println!("OUTCOME before {before:?}, after {after:?}");
+    // None executable more; the allocator may have moved its own mappings, and grown by a few pages.
+    assert_eq!(before.1, after.1);
+    assert!(after.0 <= before.0 + 2, "{before:?} {after:?}");
+    assert!(after.2 <= before.2 + 256, "{before:?} {after:?}");
+}
+
+/// Runs an ignored test of this file in another process.
+fn child(name: &str, variables: &[(&str, &str)]) -> String {
+    let out = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"])
+        .env_remove(backend::VARIABLE)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success() && text.contains("1 passed"), "{name}: {text}\n{}", String::from_utf8_lossy(&out.stderr));
+    text
+}
+
+#[test]
+fn ten_thousand_programs_leave_no_pages() {
+    if !native().is_empty() {
+        child("child_compiles_ten_thousand_times", &[]);
+    }
+}
+
+/// A process that may not make pages executable; with `TAPELESS_NO_FILES` not open files either.
+#[test]
+#[ignore = "run by the test below in a process of its own"]
+fn child_without_executable_pages() {
+    const PR_SET_MDWE: i32 = 65;
+    const PR_MDWE_REFUSE_EXEC_GAIN: libc::c_ulong = 1;
+    let g = Graph::new();
+    let (x, a) = (g.data("x"), g.param("a"));
+    let loss = (x * a).exp().sum();
+    let value = |p: &Program<f64>| p.bind([("x", &[0.5, 1.5, -2.0])]).unwrap().value_and_grad(&p.params([("a", 0.7)]).unwrap()).unwrap();
+    let expected = value(&Options::new().backend(Backend::Interp).compile(loss).unwrap());
+    // SAFETY: prctl with integers.
+    if unsafe { libc::prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) } != 0 {
+        println!("OUTCOME the kernel has no PR_SET_MDWE");
+        return;
+    }
+    let no_files = std::env::var_os("TAPELESS_NO_FILES").is_some();
+    if no_files {
+        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: reads the structure.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &none) }, 0);
+    }
+    let program = loss.compile().unwrap();
+    println!("OUTCOME {}", program.report());
+    assert_eq!(value(&program).0.to_bits(), expected.0.to_bits());
+    assert_eq!(value(&program).1.values(), expected.1.values());
+    for backend in native() {
+        match Options::new().backend(backend).compile(loss) {
+            Ok(p) => assert_eq!(value(&p).0.to_bits(), expected.0.to_bits()),
+            // Forced, and impossible.
+            Err(e) => {
+                assert!(no_files, "{e}");
+                assert!(e.to_string().contains("refuses executable pages"), "{e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn without_executable_pages() {
+    if native().is_empty() {
+        return;
+    }
+    let sealed = child("child_without_executable_pages", &[]);
+    if sealed.contains("no PR_SET_MDWE") {
+        println!("{sealed}");
+        return;
+    }
+    assert!(sealed.contains("(sealed memfd)"), "{sealed}");
+    let refused = child("child_without_executable_pages", &[("TAPELESS_NO_FILES", "1")]);
+    assert!(refused.contains("interp (") && refused.contains("instead of avx") && refused.contains("mprotect: "), "{refused}");
+}
+
+/// The floating-point setting.
+fn setting() -> u32 {
+    let mut now = 0u32;
+    // SAFETY: writes four bytes.
+    unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &mut now) };
+    now
+}
+
+fn set(to: u32) {
+    // SAFETY: reads four bytes; no reserved bit is set by this file.
+    unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &to) };
+}
+
+#[test]
+fn the_callers_rounding_changes_nothing() {
+    const CONTROL: u32 = !0x3f;
+    let g = Graph::new();
+    let (x, a, b) = (g.data("x"), g.param("a"), g.param("b"));
+    let loss = (((a * x).exp() + b) / 3.0 + x * 1e-310).sum() + (a / 3.0).exp();
+    let samples: Vec<f64> = (0..5000).map(|i| (i as f64 * 0.618_033_988_749).fract() * 1e-3 + if i % 7 == 0 { 1e-300 } else { 0.5 }).collect();
+    for backend in Backend::available() {
+        let program = Options::new().backend(backend).compile(loss).unwrap();
+        let theta = program.params([("a", 0.7), ("b", 1e-309)]).unwrap();
+        let bits = |fresh: bool| {
+            let data = program.bind([("x", &samples)]).unwrap();
+            if !fresh {
+                data.value_and_grad(&theta).unwrap();
+            }
+            let (value, grad) = data.value_and_grad(&theta).unwrap();
+            [vec![value.to_bits()], grad.values().iter().map(|x| x.to_bits()).collect()].concat()
+        };
+        let expected = bits(true);
+        let default = setting();
+        // Down, up, towards zero, each with and without flushing subnormals.
+        for rounding in [0x0000, 0x2000, 0x4000, 0x6000] {
+            for flush in [0x0000, 0x8040] {
+                let other = 0x1f80 | rounding | flush;
+                set(other);
+                let found = bits(rounding & 0x2000 != 0);
+                let left = setting();
+                set(default);
+                assert_eq!(left & CONTROL, other & CONTROL, "{}: left as it was", backend.name());
+                assert_eq!(found, expected, "{}: rounding {rounding:x}, flush {flush:x}", backend.name());
+            }
+        }
+    }
+}
+
+/// A kernel alone, under another setting.
+#[test]
+fn a_kernels_rounding_is_its_own() {
+    for pass in kernels::<f64>() {
+        let mut numbers = Numbers(3);
+        let columns: Vec<Vec<f64>> = pass.columns.iter().map(|_| (0..100).map(|_| awkward(&mut numbers)).collect()).collect();
+        let slices: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+        let uniforms: Vec<f64> = pass.uniforms.iter().map(|_| awkward(&mut numbers)).collect();
+        for backend in Backend::available() {
+            let executable = backend::prepare::<f64>(backend, &pass);
+            let of = || {
+                let mut outputs = vec![vec![0.0; 100]; pass.outputs];
+                let mut parts: Vec<&mut [f64]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+                run(&*executable, &pass, &slices, &uniforms, &mut parts, 100)
+            };
+            let expected = of();
+            let default = setting();
+            set(0x1f80 | 0x4000 | 0x8040);
+            let found = of();
+            set(default);
+            assert_eq!(found, expected, "{}", backend.name());
+        }
+    }
+}
+
+#[test]
+fn the_listing_shows_code_beside_its_kernel() {
+    let g = Graph::new();
+    let (x, loc, raw) = (g.data("height"), g.param("loc"), g.param("raw"));
+    let loss = -tapeless::dist::normal(loc, raw.softplus()).log_prob(x).sum();
+    for (backend, words) in
+        [(Backend::Avx512, ["vfmadd231pd zmm", "zmm0,[rbx+r8]", "{k1}{z}"]), (Backend::Avx2, ["vfmadd231pd ymm", "ymm0,[rbx+r8]", "vmaskmovpd"])]
+    {
+        if !native().contains(&backend) {
+            continue;
+        }
+        let listing = Options::new().backend(backend).compile(loss).unwrap().assembly();
+        for word in words.into_iter().chain(["acc 0 sum= v2 * v2", "v2 = sub v0, v1", "same for all samples: v1 = uniform 0", "ret", "lanes added up"]) {
+            assert!(listing.contains(word), "{word} in\n{listing}");
+        }
+    }
+    let interp = Options::new().backend(Backend::Interp).compile(loss).unwrap();
+    assert!(interp.assembly().contains("interp ("), "{}", interp.assembly());
+    assert!(!interp.assembly().contains("vfmadd"));
+}
+
+/// What native code can't do, the interpreter does, and says why; no access leaves its table.
+#[test]
+fn what_it_cannot_do_is_said() {
+    let x = Inst::Column(Access::fixed(0));
+    let twice = Kernel {
+        dims: Default::default(),
+        insts: vec![
+            x.clone(),
+            Inst::Bin(Bin::Add, V(0), V(0)),
+            Inst::Accumulate(tapeless::graph::Fold::Sum, Access::fixed(0), V(0)),
+            Inst::Accumulate(tapeless::graph::Fold::Sum, Access::fixed(0), V(1)),
+        ],
+    };
+    let mut pass = PassKernels {
+        steps: vec![twice],
+        columns: vec![(0, 0)],
+        accumulators: vec![(tapeless::graph::Fold::Sum, 0)],
+        lane_bytes: 64,
+        ..PassKernels::default()
+    };
+    for backend in native() {
+        let executable = backend::prepare::<f64>(backend, &pass);
+        let told = executable.describe();
+        assert!(
+            told.starts_with("interp (") && told.contains(&format!("instead of {}: an accumulator that is written more than once", backend.name())),
+            "{told}"
+        );
+        assert_eq!(run(&*executable, &pass, &[&[1.0, 2.0]], &[], &mut [], 2), [9.0f64.to_bits()]);
+    }
+    pass.steps[0].insts.pop();
+    for backend in native() {
+        let executable = backend::prepare::<f64>(backend, &pass);
+        assert!(executable.describe().starts_with(backend.name()), "{}", executable.describe());
+        assert_eq!(run(&*executable, &pass, &[&[1.0, 2.0]], &[], &mut [], 2), [3.0f64.to_bits()]);
+    }
+}
