@@ -311,6 +311,19 @@ pub enum Error {
     },
     /// A number went wrong in a training loop or was asked for: the report names the node that made it.
     NonFinite(Box<NonFinite>),
+    /// A matrix whose Cholesky factor was asked for isn't positive definite.
+    NotDefinite {
+        /// The operation.
+        op: String,
+        /// The pivot that isn't positive.
+        pivot: f64,
+        /// Its row, where the factor is one node of the graph.
+        row: Option<usize>,
+        /// The sample, for a matrix that varies over samples.
+        sample: Option<usize>,
+        /// Where the factor was written.
+        place: Option<Place>,
+    },
     /// Text that is not a graph.
     Parse {
         /// The line, from 1.
@@ -392,6 +405,12 @@ impl fmt::Display for Error {
             Error::Layout { expected, found } => write!(f, "parameters of another program: expected {expected}, found {found}"),
             Error::NotAnInput { what, place } => {
                 write!(f, "a gradient is taken with respect to parameters and data, not {what}")?;
+                place.map_or(Ok(()), |p| write!(f, " (at {p})"))
+            }
+            Error::NotDefinite { op, pivot, row, sample, place } => {
+                write!(f, "{op}: the matrix is not positive definite: pivot {pivot:e}")?;
+                row.map_or(Ok(()), |row| write!(f, " in row {row}"))?;
+                sample.map_or(Ok(()), |sample| write!(f, " at sample {sample}"))?;
                 place.map_or(Ok(()), |p| write!(f, " (at {p})"))
             }
             Error::NonFinite(report) => fmt::Display::fmt(report, f),

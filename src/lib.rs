@@ -71,7 +71,12 @@
 //! # }
 //! ```
 //!
-//! **Checking.** [`check::gradient`] holds every component against a refined central difference and names the operation at fault.
+//! **Second derivatives.** [`Options::with_curvature`] compiles value, gradient and Hessian-vector product into one pass
+//! ([`Bound::hessian_vector_product`], [`Bound::hessian`]); [`Expr::hessian_vector`] and [`Expr::jacobian`] give them as expressions.
+//!
+//! **Weights.** `(w * log_prob).sum()` weighs samples; [`Expr::weighted_sum`] and [`Expr::weighted_mean`] say so.
+//!
+//! **Checking.** [`check::gradient`] holds every component against refined differences and names the operation at fault.
 //!
 //! **Fitting.** [`fit`] has SGD, Adam and AdamW behind a trait that anyone can implement, and a training loop that stops at the first number
 //! that isn't finite and says which operation made it, at which sample, from what. [`Training`] goes through all samples or shuffled mini-batches,
@@ -91,6 +96,7 @@ pub mod check;
 pub mod column;
 pub mod constraint;
 pub mod data;
+mod derivatives;
 pub mod diff;
 pub mod dist;
 pub mod error;

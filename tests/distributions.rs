@@ -139,6 +139,34 @@ fn gradients_by_parameters_pass_the_checker_in_one_pass() {
 }
 
 #[test]
+fn in_f32() {
+    let mut wrong = Vec::new();
+    for (name, rows) in table() {
+        // Arguments that `f32` can tell from 0, infinity and each other.
+        let rows: Vec<&Row> = rows.iter().filter(|r| r.args.iter().all(|x| *x == 0.0 || (1e-12..1e12).contains(&x.abs())) && r.size < 1e12).collect();
+        let single: Vec<Vec<f32>> = (0..rows[0].args.len()).map(|k| rows.iter().map(|r| r.args[k] as f32).collect()).collect();
+        let double: Vec<Vec<f64>> = single.iter().map(|c| c.iter().map(|x| f64::from(*x)).collect()).collect();
+        let g = Graph::new();
+        let args: Vec<Expr> = (0..single.len()).map(|k| g.data(&format!("p{k}"))).collect();
+        let log_prob = make(&name, &args[1..]).log_prob(args[0]);
+        let f = compile_function::<f32>(&[("log_prob", log_prob)], &Options::new()).unwrap();
+        let names = || (0..single.len()).map(|k| format!("p{k}"));
+        let got = f.bind(names().zip(single.iter().map(Columns::from))).unwrap().eval(&f.zeros()).unwrap();
+        let f = compile_function::<f64>(&[("log_prob", log_prob)], &Options::new()).unwrap();
+        let want = f.bind(names().zip(double.iter().map(Columns::from))).unwrap().eval(&f.zeros()).unwrap();
+        for (i, row) in rows.iter().enumerate() {
+            let (got, want) = (f64::from(got[0].numbers[i]), want[0].numbers[i]);
+            // The rounded arguments may change the value, and so its terms: by less than a hundredth.
+            let bound = 16.0 * f64::from(f32::EPSILON) * row.size.max(want.abs()).max(1e-30);
+            if want.is_finite() && !close(got, want, bound) {
+                wrong.push(format!("{name} {:?}: {got:e}, not {want:e}: off by {:.1e}, allowed {bound:.1e}", row.args, (got - want).abs()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
 fn nan_stays_nan() {
     for (name, rows) in table() {
         let g = Graph::new();
@@ -171,7 +199,9 @@ fn multivariate_normal_in_its_four_forms() {
         (0..n).map(|i| samples.row(i).transpose() - &loc).map(|r| log_norm - 0.5 * (r.transpose() * &inverse * &r)[(0, 0)]).sum()
     };
     type Make = for<'g> fn(Expr<'g>, Expr<'g>) -> dist::MultivariateNormal<'g>;
-    let forms: [(Make, Vec<usize>, Vec<f64>, DMatrix<f64>); 4] = [
+    // The constructor, its parameter's dimensions and numbers, and the covariance.
+    type Form = (Make, Vec<usize>, Vec<f64>, DMatrix<f64>);
+    let forms: [Form; 4] = [
         (|l, c| dist::multivariate_normal(l, c), vec![3, 3], row_major(&covariance), covariance.clone()),
         (|l, c| dist::multivariate_normal_cholesky(l, c), vec![3, 3], row_major(&factor), covariance.clone()),
         (
@@ -204,9 +234,23 @@ fn multivariate_normal_in_its_four_forms() {
             }
         }
     }
+    // Broadcasting must not make up entries: each of these would have a wrong normalisation.
     let g = Graph::new();
-    let m = dist::multivariate_normal_isotropic(g.param_with("loc", &[2]), 1.0).log_prob(g.data_with("x", &[3])).sum();
-    assert!(m.compile().unwrap_err().to_string().contains("[samples, 3] and [2] do not fit"));
+    let (one, two, s, x) = (g.param_with("one", &[1]), g.param_with("two", &[2]), g.param("s"), g.data_with("x", &[3]));
+    for (mistaken, shapes) in [
+        (dist::multivariate_normal_isotropic(one, 1.0).log_prob(x), "[1] and [samples, 3]"),
+        (dist::multivariate_normal_isotropic(two, 1.0).log_prob(x), "[2] and [samples, 3]"),
+        (dist::multivariate_normal_isotropic(s, 1.0).log_prob(x), "[] and []"),
+        (dist::multivariate_normal_diagonal(two, one).log_prob(two), "[2] and [1]"),
+        (dist::multivariate_normal(one, g.identity(2)).log_prob(two), "[1] and [2, 2]"),
+        (dist::multivariate_normal_cholesky(two, g.identity(3)).log_prob(two), "[2] and [3, 3]"),
+        (dist::dirichlet(one).log_prob(x), "[samples, 3] and [1]"),
+    ] {
+        let name = if shapes.starts_with("[samples") { "dirichlet" } else { "multivariate_normal" };
+        let all = mistaken.sum().compile().unwrap_err().to_string();
+        let words = format!("{name}: shapes {shapes} do not fit (at tests/distributions.rs");
+        assert!(all.contains(&words), "{words}: {all}");
+    }
 }
 
 #[test]
@@ -223,7 +267,7 @@ fn dirichlet_against_scipy() {
     assert_eq!(at([0.1, 0.6, 0.5]), f64::NEG_INFINITY);
     assert!(eval(d.mean()).iter().zip([0.5 / 6.0, 2.0 / 6.0, 3.5 / 6.0]).all(|(a, b)| (a - b).abs() < 1e-15));
     // m (1 - m) / 7
-    assert!(eval(d.variance()).iter().zip([5.5 / 252.0, 8.0 / 252.0, 8.75 / 252.0]).all(|(a, b)| (a - b).abs() < 1e-15));
+    assert!(eval(d.variance()).iter().zip([2.75 / 252.0, 8.0 / 252.0, 8.75 / 252.0]).all(|(a, b)| (a - b).abs() < 1e-15));
     let (x, p) = (g.data_with("x", &[3]), g.param_with("p", &[3]));
     let program = dist::dirichlet(p).log_prob(x).sum().compile().unwrap();
     let columns: [&[f64]; 3] = [&[0.2, 0.1], &[0.3, 0.6], &[0.5, 0.3]];
@@ -258,10 +302,48 @@ fn mixtures_of_kinds() {
         close(*got, want);
     }
     // Where no component has any mass; weights as logarithms.
+    let g = Graph::new();
     let far =
         dist::mixture_log_weights(g.array(&[2], &[0.25f64.ln(), 0.75f64.ln()]), [dist::uniform(g.constant(0.0), 1.0), dist::uniform(g.constant(0.0), 2.0)]);
     let at: Vec<f64> = [-1.0, 0.5, 1.5].iter().map(|x| eval(far.log_prob(g.constant(*x)))[0]).collect();
     assert!(at[0] == f64::NEG_INFINITY && (at[1] - 0.625f64.ln()).abs() < 1e-15 && (at[2] - 0.375f64.ln()).abs() < 1e-15, "{at:?}");
-    let wrong = dist::mixture(logits, [dist::normal(loc, 1.0), dist::normal(loc, 2.0)]).log_prob(x).sum();
+    let wrong = dist::mixture(g.param_with("logits", &[3]), [dist::normal(g.param("loc"), 1.0), dist::normal(g.param("other"), 2.0)]).log_prob(0.5).sum();
     assert!(wrong.compile().unwrap_err().to_string().contains("mixture: shapes [3] and [2] do not fit"));
+}
+
+#[test]
+fn categorical() {
+    let g = Graph::new();
+    let (y, x, logits) = (g.labels("y"), g.data("x"), g.param_with("logits", &[3]));
+    let d = dist::categorical(logits);
+    let results = [
+        ("label", d.log_prob(y)),
+        ("number", Distribution::log_prob(&d, x)),
+        ("mean", Distribution::mean(&d)),
+        ("variance", Distribution::variance(&d)),
+        ("probabilities", d.probabilities()),
+    ];
+    let f = compile_function::<f64>(&results, &Options::new()).unwrap();
+    let columns = [("y", Columns::from(&[0u32, 1, 2, 2])), ("x", Columns::from(&[0.0, 1.0, 3.0, 1.5]))];
+    let theta = f.params([("logits", [1.0, 3.0, 0.5])]).unwrap();
+    let out = f.bind(columns).unwrap().eval(&theta).unwrap();
+    // scipy.special.log_softmax([1, 3, 0.5])
+    let ln_p: [f64; 3] = [-2.196734096919617, -0.19673409691961713, -2.696734096919617];
+    let p: Vec<f64> = ln_p.iter().map(|l| l.exp()).collect();
+    let close = |got: f64, want: f64| assert!((got - want).abs() < 1e-15 * (1.0 + want.abs()), "{got} {want}");
+    for (k, label) in [0, 1, 2, 2].into_iter().enumerate() {
+        close(out[0].numbers[k], ln_p[label]);
+    }
+    close(out[1].numbers[0], ln_p[0]);
+    close(out[1].numbers[1], ln_p[1]);
+    assert_eq!(out[1].numbers[2..], [f64::NEG_INFINITY; 2]);
+    let mean = p[1] + 2.0 * p[2];
+    close(out[2].numbers[0], mean);
+    close(out[3].numbers[0], p[1] + 4.0 * p[2] - mean * mean);
+    (0..3).for_each(|k| close(out[4].numbers[k], p[k]));
+    let program = (d.log_prob(y).sum() + 0.0 * x.sum()).compile().unwrap();
+    assert_eq!(program.passes().call, 1);
+    let columns = [("y", Columns::from(&[0u32, 1, 2, 2])), ("x", Columns::from(&[0.0; 4]))];
+    let report = check::gradient(&program.bind(columns).unwrap(), &theta).unwrap();
+    assert!(report.passed(), "{report}");
 }

@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["kernel"],
     &["backend"],
     &["runtime"],
-    &["pipeline"],
+    &["derivatives", "pipeline"],
     &["check", "data", "fit", "sample", "plot"],
 ];
 /// The files that may hold `unsafe`.

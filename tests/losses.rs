@@ -84,6 +84,24 @@ fn of_labels() {
     let data = program.bind([("x", &[1.0, 1.0]), ("y", &[1.0, -1.0])]).unwrap();
     let found = data.find_non_finite(&program.params([("w", 1.0)]).unwrap()).unwrap().unwrap();
     assert_eq!(found.sample, Some(1), "{found}");
+    assert!(found.node.contains("select") && found.place.is_some_and(|p| p.file.ends_with("losses.rs")), "{found}");
+}
+
+#[test]
+fn of_classes() {
+    // Logits (2, -1, 0.5) for each of three labels, by scipy.special.log_softmax.
+    let g = Graph::new();
+    let (x, y, weight) = (g.data_with("x", &[3]), g.labels("y"), g.array(&[3], &[1.0, 2.0, 0.5]));
+    let each = cross_entropy(x, y).compile_function().unwrap();
+    let columns: [&[f64]; 3] = [&[2.0; 3], &[-1.0; 3], &[0.5; 3]];
+    let bound = || [("x", Columns::from(columns.to_vec())), ("y", Columns::from(&[0u8, 1, 2]))];
+    let out = each.bind(bound()).unwrap().eval(&each.zeros()).unwrap();
+    let want = [0.24131129665715703, 3.241311296657157, 1.7413112966571571];
+    (0..3).for_each(|k| close(out[0].numbers[k], want[k]));
+    let mean = weighted_mean(cross_entropy(x, y), weight.gather(y)).compile().unwrap();
+    close(mean.bind(bound()).unwrap().value(&mean.zeros()).unwrap(), (want[0] + 2.0 * want[1] + 0.5 * want[2]) / 3.5);
+    let bad = [("x", Columns::from(columns.to_vec())), ("y", Columns::from(&[0u8, 1, 3]))];
+    assert!(mean.bind(bad).unwrap_err().to_string().contains('3'));
 }
 
 #[test]
@@ -109,6 +127,26 @@ fn gradients() {
     let (loss, grad) = data.value_and_grad(&program.params([("w", 1.0), ("b", 0.0)]).unwrap()).unwrap();
     close(loss, 2.0 * 4.248354255291589e-18);
     close(grad.scalar("w").unwrap(), -2.0 * 40.0 * 4.248354255291589e-18);
+}
+
+#[test]
+fn regressions_take_one_pass() {
+    let g = Graph::new();
+    let (x, y, c) = (g.data_with("x", &[5]), g.data("y"), g.labels("c"));
+    let (w, b, m) = (g.param_with("w", &[5]), g.param("b"), g.param_with("m", &[5, 3]));
+    let s = x.dot(w) + b;
+    for (name, loss) in [
+        ("log_loss", log_loss(s, y).mean()),
+        ("signed", log_loss_signed(s, y).sum()),
+        ("weighted", weighted_mean(log_loss(s, y), y + 1.0)),
+        ("cross entropy", cross_entropy(x.matmul(m), c).mean()),
+        ("huber", huber(s, y, 0.5).mean()),
+        ("poisson", -dist::poisson_log_rate(s).log_prob(y).sum()),
+        ("bernoulli", -dist::bernoulli_logit(s).log_prob(y).sum()),
+        ("negative binomial", -dist::negative_binomial_mean(s.exp(), b.exp()).log_prob(y).sum()),
+    ] {
+        assert_eq!(loss.compile().unwrap().passes().call, 1, "{name}");
+    }
 }
 
 #[test]

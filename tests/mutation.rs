@@ -12,8 +12,10 @@ use rule_check::RuleSet;
 use stability_cases::{CASES, close};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use tapeless::Columns;
 use tapeless::check::{self, Fault};
 use tapeless::diff::Defect;
+use tapeless::expr::Labels;
 use tapeless::graph::{Args, Op, eval};
 use tapeless::op::Elem;
 use tapeless::prelude::*;
@@ -138,8 +140,8 @@ fn every_broken_pullback_is_caught() {
     assert!(survivors.is_empty() && unnamed.is_empty(), "not caught:\n{}\nnot named:\n{}", survivors.join("\n"), unnamed.join("\n"));
 }
 
-/// A structural operation inside a loss: what to break, how, and a formula of a column vector `m` `[samples, 3]`, a vector `v` `[3]`, a matrix `k` `[2, 3]`
-/// and a number `s`.
+/// A structural operation inside a loss: what to break, how, and a formula of labels `group`, a column vector `m` `[samples, 3]`, a vector `v` `[3]`, a
+/// matrix `k` `[2, 3]` and a number `s`.
 struct Structure {
     op: &'static str,
     formula: for<'g> fn(Inputs<'g>) -> Expr<'g>,
@@ -148,6 +150,7 @@ struct Structure {
 
 #[derive(Clone, Copy)]
 struct Inputs<'g> {
+    group: Labels<'g>,
     m: Expr<'g>,
     v: Expr<'g>,
     k: Expr<'g>,
@@ -233,6 +236,8 @@ const STRUCTURES: &[Structure] = &[
     Structure { op: "arrange", formula: |i| weighed(i.v.graph().concat(&[i.v.sin(), i.v.square()], 0)), defects: &[OFF, Defect::Exchanged, Defect::Reversed] },
     Structure { op: "arrange", formula: |i| weighed(tied(i).sin()).sum(), defects: &[OFF, Defect::FirstUse, Defect::Reversed] },
     Structure { op: "detach", formula: |i| (i.v.detach() * i.v * 2.0).sum(), defects: &[Defect::Unguarded] },
+    Structure { op: "gather", formula: |i| weighed((i.k.transpose().gather(i.group)).sin()).sum(), defects: &[OFF, UNDER, NEGATED, DROPPED, Defect::Reversed] },
+    Structure { op: "sum_by", formula: |i| weighed((i.m * i.v).sum_by(i.group, 3).sin()), defects: &[OFF, UNDER, NEGATED, DROPPED, Defect::Reversed] },
     // What an adjoint that is smaller than its node is counted by.
     Structure { op: "add", formula: |i| (i.s.sin() + i.v).sum().sin(), defects: &[Defect::Uncounted] },
     Structure { op: "sub", formula: |i| (i.m - i.s).sum().sin(), defects: &[Defect::Uncounted] },
@@ -254,14 +259,19 @@ fn every_broken_structural_adjoint_is_caught() {
     for (index, structure) in STRUCTURES.iter().enumerate() {
         let word = |defect: Option<&Defect>| {
             let g = Graph::new();
-            let inputs = Inputs { m: g.data_with("m", &[3]), v: g.param_with("v", &[3]), k: g.param_with("k", &[2, 3]), s: g.param("s") };
+            let inputs =
+                Inputs { group: g.labels("group"), m: g.data_with("m", &[3]), v: g.param_with("v", &[3]), k: g.param_with("k", &[2, 3]), s: g.param("s") };
             let mut options = Options::new();
             if let Some(defect) = defect {
                 options = options.with_defect(structure.op, defect.clone());
             }
             let program = options.compile((structure.formula)(inputs)).unwrap();
             let columns: [&[f64]; 3] = [&[0.7, -1.3, 2.1, 0.4], &[1.1, 0.2, -0.6, 1.9], &[-0.9, 1.7, 0.3, -0.2]];
-            let data = program.bind([("m", columns.to_vec())]).unwrap();
+            let groups = [2u32, 0, 2, 1];
+            // A formula that has no use for the labels takes none.
+            let labelled = structure.op == "gather" || structure.op == "sum_by";
+            let bound = [("m", Columns::from(columns.to_vec())), ("group", Columns::from(&groups))];
+            let data = program.bind(bound.into_iter().take(if labelled { 2 } else { 1 })).unwrap();
             let theta = program.params([("v", vec![0.7, -0.4, 1.3]), ("k", vec![0.3, 1.2, -0.8, 0.9, -0.1, 0.5]), ("s", vec![0.6])]).unwrap();
             check::gradient(&data, &theta).unwrap()
         };

@@ -87,7 +87,12 @@ fn a_repeated_call_allocates_nothing() {
     let x: Vec<f64> = (0..LONGEST).map(|i| 0.1 + (i as f64 * 0.618).fract()).collect();
     let x32: Vec<f32> = x.iter().map(|x| *x as f32).collect();
     type Model = for<'g> fn(&'g Graph) -> Expr<'g>;
-    let models: [(&str, Model); 6] = [
+    let models: [(&str, Model); 7] = [
+        ("a large matrix", |g| {
+            let w = g.param_with("w", &[20, 20]);
+            let a = w.matmul(w.transpose()) + g.identity(20);
+            (g.data("x") - a.cholesky().solve_lower(w.sum_dim(-1) + 1.0).sum()).square().sum() + a.log_det()
+        }),
         ("mean squared error", |g| (g.param("w") * g.data("x") + g.param("b")).square().mean()),
         ("Gaussian", |g| {
             let scale = g.param("s").softplus();

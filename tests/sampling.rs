@@ -113,6 +113,20 @@ fn mixtures() {
 }
 
 #[test]
+fn labels() {
+    let mut rng = StdRng::seed_from_u64(12);
+    let g = Graph::new();
+    let x = dist::categorical(g.array(&[4], &[0.0, 2f64.ln(), f64::NEG_INFINITY, 1000.0 - 1000.0])).sample(DRAWS, &mut rng).unwrap();
+    follows(&x, [(-0.5, 0.0), (0.0, 0.25), (1.0, 0.75), (2.0, 0.75), (3.0, 1.0)].into_iter(), "categorical");
+    assert!(x.iter().all(|k| *k != 2.0));
+    // Logits far from 0, and none that is possible.
+    let sure = dist::categorical(g.array(&[2], &[-1e6, -1e6 - 800.0])).sample(100, &mut rng).unwrap();
+    assert_eq!(sure, [0.0; 100]);
+    let none = dist::categorical(g.array(&[2], &[f64::NEG_INFINITY; 2])).sample(1, &mut rng).unwrap_err().to_string();
+    assert!(none.contains("categorical: sum of weights must be finite, but is NaN"), "{none}");
+}
+
+#[test]
 fn at_fitted_parameters_and_given_data() {
     let g = Graph::new();
     let (t, x) = (g.data("t"), g.data("x"));
@@ -173,6 +187,13 @@ fn refusals_name_distribution_and_parameter() {
     assert!(message.contains("diagonal of the Cholesky factor must be positive and finite, but is NaN"), "{message}");
     let message = dist::multivariate_normal_isotropic(g.array(&[2], &[0.0, 0.0]), 1.0).sample(1, &mut rng).unwrap_err().to_string();
     assert!(message.contains("a draw has 2 numbers; sample_matrix"), "{message}");
+    let mismatched = dist::multivariate_normal_cholesky(g.array(&[3], &[0.0; 3]), g.identity(2)).sample_matrix(1, &mut rng).unwrap_err().to_string();
+    assert!(mismatched.contains("multivariate_normal: shapes [3] and [2, 2] do not fit"), "{mismatched}");
+    let g = Graph::new();
+    let mismatched = dist::normal(g.array(&[3], &[0.0; 3]), g.array(&[2], &[1.0; 2])).sample_matrix(1, &mut rng).unwrap_err().to_string();
+    assert!(mismatched.contains("broadcast to [3]: shapes [2] do not fit"), "{mismatched}");
+    let g = Graph::new();
+    let c = |x| g.constant(x);
     assert_eq!(dist::geometric(c(1.0)).sample(3, &mut rng).unwrap(), [0.0; 3]);
     let huge = dist::poisson(c(1e30)).sample(100, &mut rng).unwrap();
     assert!(huge.iter().all(|x| (x - 1e30).abs() < 6e15));

@@ -1,7 +1,7 @@
 //! The gradient checker on random graphs over the whole table, kinks and steps and ties included: how often it decides nothing, that it raises no
 //! alarm where the gradient is right, and that it names the operation where a pullback is off by 1e-4.
 //!
-//! `TAPELESS_CASES` sets how many graphs.
+//! Full size is 42 hundredths of `TAPELESS_CASES`: 5,040 graphs in optimised code, 100,000 with `TAPELESS_CASES=240000`.
 
 mod random;
 

@@ -32,11 +32,6 @@ def x1p(x, y):
     return mpf(0) if x == 0 else x * (m.log1p(y) if y > -1 else -INF)
 
 
-def small(*gammas):
-    """Below 10 `ln_gamma` is called as it is, and its rounding counts."""
-    return [t for g in gammas if g < 11 for t in (lg(g), -lg(g))]
-
-
 def stirling(a):
     return lg(a) - ((a - mpf(1) / 2) * m.log(a) - a + m.log(TAU) / 2)
 
@@ -51,16 +46,15 @@ def gamma_terms(r, a, plus, rest):
     return [xlogy(a + plus, r), -a * (r - 1), m.log(a / TAU) / 2, *[-t for t in stirling_terms(a)], *rest]
 
 
+def rising_terms(q, p):
+    """Below 10 `ln_gamma` is called as it is, and its rounding counts; above, only `p ln(q + p)` is taken off again."""
+    large = (lg(q), lg(q + p)) if q < 10 else (p * m.log(q + p),)
+    return [lg(q + p) - lg(q)] + [t for u in large for t in (u, -u)]
+
+
 def ln_beta_terms(a, b):
     p, q = min(a, b), max(a, b)
-    exact = lg(p) + lg(q) - lg(p + q)
-    extra = [lg(p), exact - lg(p)]
-    return extra + (small(q, p + q) if q < 10 else [])
-
-
-def rising_terms(q, p):
-    exact = lg(q + p) - lg(q)
-    return [exact] + small(q, q + p) if q < 10 else [exact, p * m.log(q + p), -p * m.log(q + p)]
+    return [lg(p)] + [-t for t in rising_terms(q, p)]
 
 
 def z(x, l, s):
@@ -116,7 +110,7 @@ DIST = {
                 lambda l, s: NAN, lambda l, s: NAN, pts(LS, around)),
     "laplace": D(lambda x, l, s: [-abs(z(x, l, s)), -m.log(2 * s)], never, lambda x, l, s: m.exp(z(x, l, s)) / 2 if x < l else 1 - m.exp(-z(x, l, s)) / 2,
                  lambda l, s: l, lambda l, s: 2 * s * s, pts(LS, lambda l, s: around(l, s)[1:])),
-    "logistic": D(lambda x, l, s: [-softplus(-z(x, l, s)), -softplus(z(x, l, s)), -m.log(s)], never, lambda x, l, s: sig(z(x, l, s)),
+    "logistic": D(lambda x, l, s: [-z(x, l, s), -2 * softplus(-z(x, l, s)), -m.log(s)], never, lambda x, l, s: sig(z(x, l, s)),
                   lambda l, s: l, lambda l, s: s * s * m.pi ** 2 / 3, pts(LS, lambda l, s: around(l, s)[:-2] + [l - 700 * s, l + 700 * s])),
     "exponential": D(lambda x, r: [m.log(r), -r * x], lambda x, r: x < 0, lambda x, r: -m.expm1(-r * x), lambda r: 1 / r, lambda r: 1 / r ** 2,
                      pts([(1.0,), (0.003,), (1e5,)], lambda r: [t / r for t in (0, 1e-12, 0.3, 1, 4, 30, 800)] + [-0.1])),

@@ -56,7 +56,8 @@ pub(super) fn walk(dag: &Dag, inputs: &Inputs, half_ulp: f64) -> Chain {
         for operand in 0..node.args.len() {
             let arity = node.args.len();
             let table = &slopes[id.index()];
-            let Some(mut out) = pull(dag, &values, id, operand, &d, rows, |e, i| table[(e * rows + i) * arity + operand]) else { continue };
+            let dense = super::dense::of(&node.op).map(|op| super::dense::pull(op, dag, &values, Some(&errors), id, operand, &d));
+            let Some(mut out) = dense.or_else(|| pull(dag, &values, id, operand, &d, rows, |e, i| table[(e * rows + i) * arity + operand])) else { continue };
             if let Op::Reduce(Fold::Min | Fold::Max, axis) = node.op {
                 undecided_extremes(dag, &values, &errors, &marks[node.args[0].index()], id, axis, &d, &mut out);
             }
@@ -308,6 +309,13 @@ impl Forward<'_> {
                 }
                 for (mark, shared) in marks.iter_mut().zip(shared) {
                     *mark = shared.flatten().unwrap_or(*mark);
+                }
+            }
+            Op::Dense(op) => {
+                errors = super::dense::errors(*op, self.dag, self.values, &self.errors, id);
+                let all = mark_of(how, node.args.iter().flat_map(|a| self.marks[a.index()].iter().copied()));
+                for (k, mark) in marks.iter_mut().enumerate() {
+                    *mark = mark_of(all, [k as u64]);
                 }
             }
         }

@@ -53,7 +53,7 @@ pub(super) fn from_kink(op: Elem, x: &[f64]) -> Option<f64> {
 pub(super) fn roundings(op: Elem) -> f64 {
     match op {
         Elem::Neg | Elem::Abs | Elem::Min | Elem::Max | Elem::Relu | Elem::Select => 0.0,
-        Elem::Add | Elem::Sub | Elem::Mul | Elem::Div | Elem::Sqrt | Elem::Square | Elem::Recip => 1.0,
+        Elem::Add | Elem::Sub | Elem::Mul | Elem::Div | Elem::Sqrt | Elem::Pivot | Elem::Square | Elem::Recip => 1.0,
         Elem::Powi(n) => 1.0 + f64::from(n).abs().min(64.0),
         Elem::LnGamma | Elem::Digamma | Elem::Trigamma => 40.0,
         Elem::Polygamma(_) => 120.0,
@@ -174,11 +174,10 @@ pub(super) fn pull(
                 }
             }
         }
+        Op::Dense(op) => return Some(super::dense::pull(*op, dag, values, None, id, operand, d)),
+        // Labels have no derivative.
+        Op::Gather | Op::SumBy(_) if operand == 1 => return None,
         Op::Gather | Op::SumBy(_) => {
-            // Labels have no derivative.
-            if operand == 1 {
-                return None;
-            }
             let labels = &values[node.args[1].index()];
             let gathers = node.op == Op::Gather;
             let width = if gathers { node.shape.entries() } else { from.entries() };
@@ -188,7 +187,7 @@ pub(super) fn pull(
                     if gathers {
                         out[group].add(d[e * rows + i]);
                     } else {
-                        out[e * from_rows + i].add(d[group]);
+                        out[e * from_rows + i] = d[group];
                     }
                 }
             }

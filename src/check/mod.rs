@@ -19,6 +19,7 @@
 //! ```
 
 mod chain;
+mod dense;
 mod local;
 mod locate;
 pub mod ridders;

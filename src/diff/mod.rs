@@ -11,6 +11,7 @@
 //! An adjoint may be smaller than its node where it is the same along an axis (a scalar for the entries of a summed vector);
 //! it is broadcast when something needs the full shape.
 
+mod dense;
 mod fault;
 
 use crate::error::{Error, Place, Result};
@@ -236,7 +237,7 @@ impl<'g> Walk<'g, '_> {
                     // A rearranged adjoint has the operand's dimensions already.
                     Op::Reshape(_) | Op::Arrange(_) => smallvec::smallvec![self.settle_samples(pull, answer, operands[record.operand])],
                     // These come in the operand's shape.
-                    Op::Gather | Op::SumBy(_) => smallvec::smallvec![Term::plain(pull.whole())],
+                    Op::Gather | Op::SumBy(_) | Op::Dense(_) => smallvec::smallvec![Term::plain(pull.whole())],
                     _ => self.settle(pull, answer, operands[record.operand]),
                 };
                 for term in outgoing {
@@ -313,6 +314,10 @@ impl<'g> Walk<'g, '_> {
                 let whole = if matches!(self.defect, Some(Defect::Unseeded)) { whole.lift(1.0) } else { whole };
                 let seed = if whole.shape().entries() == 1 { whole.reshape(&[]) } else { whole };
                 smallvec::smallvec![Term { seed: Some(seed), guard, coefficient: d.lift(1.0) }]
+            }
+            Op::Dense(dense) => {
+                let whole = broadcast_if(self.graph, term.whole(), &answer.shape());
+                dense::pullback(*dense, operands, answer, whole).into_iter().map(Term::plain).collect()
             }
             // Each row of the table gets the adjoints of the samples that took it; the labels have no derivative.
             Op::Gather => {
@@ -519,6 +524,7 @@ pub(crate) fn op_name(op: &Op) -> &str {
         Op::Reshape(_) => "reshape",
         Op::Detach => "detach",
         Op::Arrange(_) => "arrange",
+        Op::Dense(d) => d.name(),
         Op::Gather => "gather",
         Op::SumBy(_) => "sum_by",
         Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => "input",

@@ -1,7 +1,7 @@
 //! The beta distribution: of a number from 0 to 1.
 
 use super::gammas::ln_beta;
-use super::support::{beside, minus_infinity, x_ln_1p};
+use super::support::{beside, minus_infinity, x_ln, x_ln_1p};
 use super::univariate;
 use crate::expr::{Expr, Operand};
 use rand_distr::Distribution as _;
@@ -23,7 +23,7 @@ impl<'g> Beta<'g> {
     #[track_caller]
     pub fn log_prob(self, x: impl Operand<'g>) -> Expr<'g> {
         let x = beside(self.a, x);
-        let inside = (self.a - 1.0).xlogy(x) + x_ln_1p(self.b - 1.0, -x) - ln_beta(self.a, self.b);
+        let inside = x_ln(self.a - 1.0, x) + x_ln_1p(self.b - 1.0, -x) - ln_beta(self.a, self.b);
         minus_infinity(x.lt(0.0).or(x.gt(1.0)), inside)
     }
 

@@ -1,7 +1,7 @@
 //! The binomial distribution: of the number of successes in independent trials.
 
 use super::gammas::ln_beta;
-use super::support::{beside, counted, no_count, x_ln_1p};
+use super::support::{beside, counted, no_count, x_ln, x_ln_1p};
 use super::univariate;
 use crate::expr::{Expr, Operand};
 use rand_distr::Distribution as _;
@@ -31,7 +31,7 @@ impl<'g> Binomial<'g> {
     pub fn log_prob(self, y: impl Operand<'g>) -> Expr<'g> {
         let (y, n, p) = (beside(self.parameter, y), self.count, self.parameter);
         let failures = n - y;
-        let chance = if self.logit { y * p.log_sigmoid() + failures * (-p).log_sigmoid() } else { y.xlogy(p) + x_ln_1p(failures, -p) };
+        let chance = if self.logit { y * p.log_sigmoid() + failures * (-p).log_sigmoid() } else { x_ln(y, p) + x_ln_1p(failures, -p) };
         let coefficient = -ln_beta(y + 1.0, failures + 1.0) - (n + 1.0).ln();
         counted(no_count(y).or(y.gt(n)), chance, coefficient)
     }

@@ -2,7 +2,7 @@
 
 use super::Distribution;
 use super::draw::{Draw, Parameter, positive};
-use super::support::{beside, minus_infinity};
+use super::support::{beside, minus_infinity, x_ln};
 use crate::error::Result;
 use crate::expr::{Expr, Operand};
 use rand_distr::{Distribution as _, Open01};
@@ -27,9 +27,13 @@ impl<'g> Dirichlet<'g> {
     #[track_caller]
     pub fn log_prob(self, x: impl Operand<'g>) -> Expr<'g> {
         let (x, a) = (beside(self.concentration, x), self.concentration);
+        let (found, expected) = (x.shape(), a.shape());
+        if found.dims().last() != expected.dims().last() && !x.is_poisoned() && !a.is_poisoned() {
+            return x.refused("dirichlet", vec![found, expected]);
+        }
         let norm = a.sum_dim(-1).ln_gamma() - a.ln_gamma().sum_dim(-1);
         let outside = x.min_dim(-1).lt(0.0).or((x.sum_dim(-1) - 1.0).abs().gt(TOLERANCE));
-        minus_infinity(outside, (a - 1.0).xlogy(x).sum_dim(-1) + norm)
+        minus_infinity(outside, x_ln(a - 1.0, x).sum_dim(-1) + norm)
     }
 
     /// The mean, `a / sum(a)`, `[k]`.

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::expr::Expr;
-use rand::Rng;
+use rand::{Rng, RngExt};
 
 /// A parameter as sampling sees it.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,23 @@ fn refused(distribution: &str, parameter: &str, value: f64, expected: &str) -> E
     Error::Distribution { distribution: distribution.into(), parameter: parameter.into(), value, expected: expected.into() }
 }
 
+/// Draws an index with the probabilities whose logarithms, up to a common term, are given.
+pub(super) fn chooser(distribution: &str, log_weights: &[f64]) -> Result<impl Fn(&mut dyn Rng) -> usize + Send + Sync + 'static> {
+    let largest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut total = 0.0;
+    let mut upto = Vec::new();
+    for w in log_weights {
+        total += (log_weight(distribution, "log_weights", *w)? - log_weight(distribution, "largest of log_weights", largest)?).exp();
+        upto.push(total);
+    }
+    finite(distribution, "sum of weights", total)?;
+    let last = upto.iter().position(|w| *w == total).unwrap_or(0);
+    Ok(move |rng: &mut dyn Rng| {
+        let u = rng.random::<f64>() * total;
+        upto.iter().position(|w| u < *w).unwrap_or(last)
+    })
+}
+
 macro_rules! domains {
     ($($(#[doc = $doc:literal])* $name:ident($x:ident) $expected:literal if $test:expr;)*) => {$(
         $(#[doc = $doc])*
@@ -82,7 +99,7 @@ domains! {
     /// The probability of an event that is waited for.
     success(x) "above 0 and at most 1" if x > 0.0 && x <= 1.0;
     /// A number of trials, exact in `f64`.
-    count(x) "an integer from 0 to 2^53" if x >= 0.0 && x <= 9_007_199_254_740_992.0 && x.fract() == 0.0;
+    count(x) "an integer from 0 to 2^53" if (0.0..=9_007_199_254_740_992.0).contains(&x) && x.fract() == 0.0;
     /// The logarithm of a weight.
     log_weight(x) "a number, or minus infinity" if x < f64::INFINITY;
 }

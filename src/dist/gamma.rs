@@ -1,7 +1,7 @@
 //! The gamma distribution.
 
 use super::gammas::stirling_error;
-use super::support::{beside, minus_infinity};
+use super::support::{beside, minus_infinity, x_ln};
 use super::univariate;
 use crate::expr::{Expr, Operand};
 use rand_distr::Distribution as _;
@@ -29,7 +29,7 @@ impl<'g> Gamma<'g> {
         let per_mean = self.rate / a;
         let r = x * per_mean;
         let norm = per_mean.ln() + 0.5 * (a * (1.0 / TAU)).ln() - stirling_error(a);
-        minus_infinity(x.lt(0.0).or(r.eq(f64::INFINITY)), (a - 1.0).xlogy(r) - a * (r - 1.0) + norm)
+        minus_infinity(x.lt(0.0).or(r.eq(f64::INFINITY)), x_ln(a - 1.0, r) - a * (r - 1.0) + norm)
     }
 
     /// The mean, `shape / rate`.

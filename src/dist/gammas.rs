@@ -27,6 +27,9 @@ pub(super) fn stirling_error(x: Expr<'_>) -> Expr<'_> {
 }
 
 /// `ln(gamma(q + p) / gamma(q))` for positive `q` and `p`: the logarithm of the rising factorial, without cancellation for large `q`.
+///
+/// Both branches are computed. Per sample, in the negative binomial, that takes twice the time of two calls of `ln_gamma`, which for `q = 1e6` would be off
+/// by 1e-9 and for `q = 1e10` by 2e-5; a shift of ten steps of the recurrence instead of the branch was no faster, and overflowed in `f32`.
 #[track_caller]
 pub(super) fn ln_rising<'g>(q: Expr<'g>, p: Expr<'g>) -> Expr<'g> {
     let sum = q + p;

@@ -23,7 +23,7 @@ impl<'g> Logistic<'g> {
     #[track_caller]
     pub fn log_prob(self, x: impl Operand<'g>) -> Expr<'g> {
         let z = (beside(self.loc, x) - self.loc) / self.scale;
-        z.log_sigmoid() + (-z).log_sigmoid() - self.scale.ln()
+        -z - 2.0 * (-z).softplus() - self.scale.ln()
     }
 
     /// The mean.

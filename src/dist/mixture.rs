@@ -1,12 +1,11 @@
 //! Mixtures: a component is chosen by weight, then the value is drawn from it.
 
 use super::Distribution;
-use super::draw::{Draw, Parameter, log_weight};
+use super::draw::{Draw, Parameter, chooser};
 use super::support::beside;
 use crate::error::{Error, Result};
 use crate::expr::{Expr, Operand};
 use crate::shape::Shape;
-use rand::RngExt;
 use std::fmt;
 use std::rc::Rc;
 
@@ -78,6 +77,8 @@ impl<'g> Distribution<'g> for Boxed<'g> {
 }
 
 /// The mixture of these components with weights `softmax(logits)`, `[k]` for `k` components (or `[samples, k]`).
+///
+/// Components whose parameters are the entries of vectors: `(0..k).map(|j| normal(loc.index(&[j]), 1.0)).collect::<Vec<_>>()`.
 ///
 /// ```
 /// use tapeless::{dist::{cauchy, mixture, normal}, prelude::*};
@@ -185,12 +186,7 @@ impl<'g> Distribution<'g> for Mixture<'g> {
     }
     fn draw(&self, numbers: &[&[f64]]) -> Result<Draw> {
         let (log_weights, mut rest) = (numbers[0], &numbers[1..]);
-        let mut total = 0.0;
-        let mut upto = Vec::new();
-        for w in log_weights {
-            total += log_weight("mixture", "log_weights", *w)?.exp();
-            upto.push(total);
-        }
+        let index = chooser("mixture", log_weights)?;
         let mut draws = Vec::new();
         for c in self.components.iter() {
             let (own, others) = rest.split_at(c.parameters().len());
@@ -204,11 +200,7 @@ impl<'g> Distribution<'g> for Mixture<'g> {
         if draws.iter().any(|d| d.len() != entries || d.is_vector() != vector) {
             return Err(Error::Setting { name: "mixture".into(), message: "the components draw values of different lengths".into() });
         }
-        let choose = move |rng: &mut dyn rand::Rng, out: &mut [f64]| {
-            let u: f64 = rng.random::<f64>() * total;
-            let k = upto.iter().position(|w| u < *w).unwrap_or(draws.len() - 1);
-            draws[k].fill(rng, out);
-        };
+        let choose = move |rng: &mut dyn rand::Rng, out: &mut [f64]| draws[index(&mut *rng)].fill(rng, out);
         Ok(if vector {
             Draw::vector(entries, choose)
         } else {

@@ -6,7 +6,8 @@
 //!
 //! - **Outside of the support** `log_prob` is minus infinity, and its gradient there is exactly 0. NaN gives NaN. At the border of the support it is
 //!   the limit from inside, which may be infinite.
-//! - **Discrete** distributions take numbers; one that is no integer, or is out of range, lies outside of the support.
+//! - **Discrete** distributions take numbers; one that is no integer, or is out of range, lies outside of the support. ([`categorical`] takes
+//!   [`Labels`](crate::Labels), which binding checks.)
 //! - **Parameters** must lie in their domain (a positive scale, a probability from 0 to 1): make them from unconstrained ones with
 //!   [`crate::constraint`]. Outside of it the value is NaN or meaningless; only sampling checks, because only there are they numbers.
 //! - **Moments** that don't exist are NaN, infinite ones infinity, as documented at each.
@@ -19,6 +20,7 @@
 mod bernoulli;
 mod beta;
 mod binomial;
+mod categorical;
 mod cauchy;
 mod dirichlet;
 mod draw;
@@ -44,6 +46,7 @@ mod weibull;
 pub use bernoulli::{Bernoulli, bernoulli, bernoulli_logit};
 pub use beta::{Beta, beta};
 pub use binomial::{Binomial, binomial, binomial_logit};
+pub use categorical::{Categorical, categorical};
 pub use cauchy::{Cauchy, cauchy};
 pub use dirichlet::{Dirichlet, dirichlet};
 pub use draw::{Draw, Parameter};

@@ -46,31 +46,41 @@ enum Factor<'g> {
 /// ```
 #[track_caller]
 pub fn multivariate_normal<'g>(loc: Expr<'g>, covariance: Expr<'g>) -> MultivariateNormal<'g> {
-    MultivariateNormal { loc, factor: Factor::Full(covariance.cholesky()) }
+    MultivariateNormal { loc, factor: Factor::Full(fitting(loc, covariance.cholesky(), 2)) }
 }
 
 /// The normal distribution of vectors with mean `loc`, `[d]`, and covariance `L L^T` for this lower triangular matrix with positive diagonal, `[d, d]`,
 /// of which only the lower triangle is read.
 #[track_caller]
 pub fn multivariate_normal_cholesky<'g>(loc: Expr<'g>, factor: Expr<'g>) -> MultivariateNormal<'g> {
-    MultivariateNormal { loc, factor: Factor::Full(factor.tril()) }
+    MultivariateNormal { loc, factor: Factor::Full(fitting(loc, factor.tril(), 2)) }
 }
 
 /// The normal distribution of vectors with mean `loc`, `[d]`, and independent entries with these standard deviations, `[d]`.
+#[track_caller]
 pub fn multivariate_normal_diagonal<'g>(loc: Expr<'g>, scales: Expr<'g>) -> MultivariateNormal<'g> {
-    MultivariateNormal { loc, factor: Factor::Diagonal(scales) }
+    MultivariateNormal { loc, factor: Factor::Diagonal(fitting(loc, scales, 1)) }
 }
 
 /// The normal distribution of vectors with mean `loc`, `[d]`, and independent entries, each with this standard deviation.
+#[track_caller]
 pub fn multivariate_normal_isotropic<'g>(loc: Expr<'g>, scale: impl Operand<'g>) -> MultivariateNormal<'g> {
-    MultivariateNormal { loc, factor: Factor::Isotropic(beside(loc, scale)) }
+    MultivariateNormal { loc, factor: Factor::Isotropic(fitting(loc, beside(loc, scale), 0)) }
+}
+
+/// The value, if its last `own` dimensions are as many as the vector `loc` has entries: broadcasting must not make up entries.
+#[track_caller]
+fn fitting<'g>(loc: Expr<'g>, value: Expr<'g>, own: usize) -> Expr<'g> {
+    let (vector, shape) = (loc.shape(), value.shape());
+    let fits = vector.dims().last().is_some_and(|d| shape.dims().len() >= own && shape.dims().iter().rev().take(own).all(|e| e == d));
+    if fits || loc.is_poisoned() || value.is_poisoned() { value } else { value.refused("multivariate_normal", vec![vector, shape]) }
 }
 
 impl<'g> MultivariateNormal<'g> {
     /// The log density `-|L^-1 (x - loc)|^2 / 2 - sum(ln diag L) - d ln(2 pi) / 2` of vectors `[.., d]`: one number each.
     #[track_caller]
     pub fn log_prob(self, x: impl Operand<'g>) -> Expr<'g> {
-        let residual = beside(self.loc, x) - self.loc;
+        let residual = fitting(self.loc, beside(self.loc, x), 1) - self.loc;
         let z = match self.factor {
             Factor::Full(l) => l.solve_lower(residual),
             Factor::Diagonal(s) => residual / s,

@@ -1,7 +1,7 @@
 //! The negative binomial distribution: of counts that vary more than Poisson's.
 
 use super::gammas::ln_rising;
-use super::support::{beside, counted, no_count, x_ln_1p};
+use super::support::{beside, counted, no_count, x_ln, x_ln_1p};
 use super::{poisson, univariate};
 use crate::expr::{Expr, Operand};
 use rand_distr::Distribution as _;
@@ -34,7 +34,7 @@ impl<'g> NegativeBinomial<'g> {
     pub fn log_prob(self, y: impl Operand<'g>) -> Expr<'g> {
         let (r, m) = (self.count, self.parameter);
         let y = beside(r, y);
-        let chance = if self.by_mean { y.xlogy(m / (r + m)) - r * (m / r).ln_1p() } else { r * m.ln() + x_ln_1p(y, -m) };
+        let chance = if self.by_mean { x_ln(y, m / (r + m)) - r * (m / r).ln_1p() } else { r * m.ln() + x_ln_1p(y, -m) };
         counted(no_count(y), ln_rising(r, y) + chance, -(y + 1.0).ln_gamma())
     }
 

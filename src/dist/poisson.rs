@@ -1,6 +1,6 @@
 //! The Poisson distribution: of the number of independent events in an interval.
 
-use super::support::{beside, counted, no_count};
+use super::support::{beside, counted, no_count, x_ln};
 use super::univariate;
 use crate::expr::{Expr, Operand};
 use rand::Rng;
@@ -39,7 +39,7 @@ impl<'g> Poisson<'g> {
     #[track_caller]
     pub fn log_prob(self, y: impl Operand<'g>) -> Expr<'g> {
         let y = beside(self.parameter, y);
-        let chance = if self.log { y * self.parameter - self.parameter.exp() } else { y.xlogy(self.parameter) - self.parameter };
+        let chance = if self.log { y * self.parameter - self.parameter.exp() } else { x_ln(y, self.parameter) - self.parameter };
         counted(no_count(y), chance, -(y + 1.0).ln_gamma())
     }
 

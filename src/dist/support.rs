@@ -21,6 +21,12 @@ pub(super) fn counted<'g>(outside: Expr<'g>, of_parameters: Expr<'g>, of_data: E
     outside.select(0.0, of_parameters) + outside.select(f64::NEG_INFINITY, of_data)
 }
 
+/// `c ln x`, and 0 where both are 0. Unlike `xlogy` it shares the logarithm with its derivative by `c` (which where both are 0 is 0).
+#[track_caller]
+pub(super) fn x_ln<'g>(c: Expr<'g>, x: Expr<'g>) -> Expr<'g> {
+    c.eq(0.0).and(x.eq(0.0)).select(0.0, c * x.ln())
+}
+
 /// `c ln(1 + x)`, and 0 where `c` is 0 and `x` is -1.
 #[track_caller]
 pub(super) fn x_ln_1p<'g>(c: Expr<'g>, x: Expr<'g>) -> Expr<'g> {

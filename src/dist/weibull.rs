@@ -1,6 +1,6 @@
 //! The Weibull distribution: of the time until something that ages fails.
 
-use super::support::{beside, minus_infinity};
+use super::support::{beside, minus_infinity, x_ln};
 use super::univariate;
 use crate::expr::{Expr, Operand};
 use rand_distr::{Distribution as _, Exp1};
@@ -23,7 +23,7 @@ impl<'g> Weibull<'g> {
     pub fn log_prob(self, x: impl Operand<'g>) -> Expr<'g> {
         let x = beside(self.shape, x);
         let z = x / self.scale;
-        let inside = (self.shape / self.scale).ln() + (self.shape - 1.0).xlogy(z) - (self.shape * z.ln()).exp();
+        let inside = (self.shape / self.scale).ln() + x_ln(self.shape - 1.0, z) - (self.shape * z.ln()).exp();
         minus_infinity(x.lt(0.0).or(z.eq(f64::INFINITY)), inside)
     }
 

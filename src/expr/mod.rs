@@ -177,6 +177,16 @@ impl Graph {
         self.dag.borrow_mut().push(op, Args::from_slice(args), self.place.get()).expect("a pass builds fitting nodes")
     }
 
+    /// Adds the nodes of a graph that has the inputs of this one, and gives its outputs.
+    pub(crate) fn graft(&self, dag: &Dag) -> Vec<Expr<'_>> {
+        let mut here: Vec<NodeId> = Vec::with_capacity(dag.nodes().len());
+        for node in dag.nodes() {
+            let args = node.args.iter().map(|a| here[a.index()]).collect();
+            here.push(self.dag.borrow_mut().push(node.op.clone(), args, node.place).expect("what fits there fits here"));
+        }
+        dag.outputs().iter().map(|(_, id)| self.expr(here[id.index()])).collect()
+    }
+
     /// A node of any number of operands; `what` is how a mistake names it.
     #[track_caller]
     pub(crate) fn gathered<'g>(&'g self, what: &str, operands: &[Expr<'g>], op: Op) -> Expr<'g> {

@@ -1,5 +1,6 @@
 //! The static graph: an arena of hash-consed nodes in SSA order. A node's operands always come before it.
 
+pub mod dense;
 pub mod dot;
 pub mod eval;
 pub mod infix;
@@ -167,6 +168,8 @@ pub enum Op {
     Gather,
     /// For each of so many groups the sum over its samples: operands `[samples, dims..]` and labels, result `[groups, dims..]`.
     SumBy(u32),
+    /// Linear algebra of large matrices without samples.
+    Dense(dense::Dense),
 }
 
 impl Op {
@@ -358,6 +361,7 @@ impl Dag {
             Op::Reduce(..) | Op::Broadcast(_) | Op::Reshape(_) | Op::Detach => 1,
             Op::Arrange(_) => args.len(),
             Op::Gather | Op::SumBy(_) => 2,
+            Op::Dense(d) => d.arity(),
         };
         if args.len() != arity {
             return None;
@@ -399,6 +403,10 @@ impl Dag {
                 let to = Shape::with(samples, arrangement.dims.clone());
                 let there = |(operand, entry): &(u32, u32)| args.get(*operand as usize).is_some_and(|a| (*entry as usize) < self.shape(*a).entries());
                 (to.is_sound() && to.entries() == arrangement.sources.len() && arrangement.sources.iter().flatten().all(there)).then_some(to)
+            }
+            Op::Dense(d) => {
+                let shapes: SmallVec<[&Shape; 2]> = args.iter().map(|a| self.shape(*a)).collect();
+                d.infer(&shapes)
             }
             Op::Gather => {
                 let (table, limit) = (shape(0)?, self.labels(args[1])?);
@@ -480,6 +488,7 @@ impl Dag {
             Op::Detach => "detach".into(),
             Op::Reshape(dims) => format!("reshape to {}", Shape::new(dims)),
             Op::Arrange(a) => format!("arrange to {}", Shape::new(&a.dims)),
+            Op::Dense(d) => d.name().into(),
             Op::Gather => format!("gather by {}", self.describe(self.node(id).args[1])),
             Op::SumBy(groups) => format!("sum in {groups} groups by {}", self.describe(self.node(id).args[1])),
         }

@@ -11,6 +11,7 @@
 //! output loss %3
 //! ```
 
+use super::dense::Dense;
 use super::{Args, Axis, Dag, Fold, Limit, NodeId, Op};
 use crate::error::{Error, Result};
 use crate::op::Elem;
@@ -44,6 +45,7 @@ pub fn print(dag: &Dag) -> String {
             Op::Reduce(fold, Axis::Dim(k)) => write!(out, "reduce_{} {k}", fold.name()),
             Op::Broadcast(to) => write!(out, "broadcast {to}"),
             Op::Detach => write!(out, "detach"),
+            Op::Dense(d) => write!(out, "{}", d.name()),
             Op::Gather => write!(out, "gather"),
             Op::SumBy(groups) => write!(out, "sum_by {groups}"),
             Op::Reshape(dims) => write!(out, "reshape {}", Shape::new(dims)),
@@ -189,6 +191,7 @@ fn parse_op(dag: &Dag, at: &mut Cursor<'_>) -> Result<Op, String> {
         "param" => Op::Param(input(dag.params(), unquote(at.need("a name")?)?)?),
         "count" => Op::Count,
         "detach" => Op::Detach,
+        name if Dense::ALL.iter().any(|d| d.name() == name) => Op::Dense(*Dense::ALL.iter().find(|d| d.name() == name).expect("just seen")),
         "gather" => Op::Gather,
         "sum_by" => {
             let word = at.need("a number of groups")?;

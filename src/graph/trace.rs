@@ -1,6 +1,7 @@
 //! Finds the node that made the first non-finite number: evaluates a graph operation by operation over blocks of samples, then walks back
 //! from a result that is not finite to the operation whose operands still were. Slow, small in memory, only run when something went wrong.
 
+use super::dense::{self, Dense};
 use super::eval::{Inputs, Rounding, Value, eval_node, exact};
 use super::{Axis, Dag, Fold, NodeId, Op};
 use crate::column::Column;
@@ -182,9 +183,19 @@ impl<T: Real> Trace<'_, '_, T> {
                 Op::Elem(Elem::Select) => k == if numbers[0] != 0.0 { 1 } else { 2 },
                 _ => true,
             };
-            let bad = (0..operands.len()).filter(|k| follows(*k) && !numbers[*k].is_finite()).min_by_key(|k| operands[*k].0);
+            // A constant that isn't finite was written on purpose: what led to its choice says more.
+            let made = |k: usize| !matches!(dag.node(operands[k].0).op, Op::Const(_));
+            let bad = (0..operands.len()).filter(|k| follows(*k) && made(*k) && !numbers[*k].is_finite()).min_by_key(|k| operands[*k].0);
             let Some(k) = bad else {
-                let inputs = operands.iter().zip(&numbers).map(|((a, _), x)| (dag.describe(*a), *x)).collect();
+                let inputs = match node.op {
+                    // Of a whole matrix the pivot that isn't positive.
+                    Op::Dense(Dense::Cholesky) => {
+                        let pivot = dense::bad_pivot(&numbers, numbers.len().isqrt());
+                        pivot.into_iter().map(|(row, x)| (format!("pivot of row {row}"), x)).collect()
+                    }
+                    Op::Dense(_) => Vec::new(),
+                    _ => operands.iter().zip(&numbers).map(|((a, _), x)| (dag.describe(*a), *x)).collect(),
+                };
                 return self.report(id, sample.filter(|_| node.shape.varies_over_samples()), inputs, number(&at_sample, id, entry));
             };
             (id, entry) = operands[k];
@@ -205,6 +216,20 @@ impl<T: Real> Trace<'_, '_, T> {
             Op::Reduce(_, Axis::Dim(_)) => {
                 let into = crate::shape::broadcast_index(node.shape.dims(), self.dag.shape(node.args[0]).dims());
                 into.iter().enumerate().filter(|(_, t)| **t == entry).map(|(e, _)| (node.args[0], e)).collect()
+            }
+            // Any entry of the matrices that this one is made from.
+            Op::Dense(_) => {
+                let batch = |id: NodeId, entry: usize| {
+                    let dims = self.dag.shape(id).dims();
+                    let size = dims[dims.len() - 2] * dims[dims.len() - 1];
+                    (entry / size, size)
+                };
+                let (matrix, _) = batch(id, entry);
+                let all = |a: &NodeId| {
+                    let (_, size) = batch(*a, 0);
+                    (matrix * size..(matrix + 1) * size).map(|e| (*a, e)).collect::<Vec<_>>()
+                };
+                node.args.iter().flat_map(all).collect()
             }
             Op::Gather => vec![(node.args[0], label * node.shape.entries() + entry), (node.args[1], 0)],
             Op::Arrange(ref a) => a.sources[entry].iter().map(|(operand, e)| (node.args[*operand as usize], *e as usize)).collect(),

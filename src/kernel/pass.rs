@@ -235,7 +235,7 @@ fn unrolled<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
                 }
                 out.into_iter().map(|v| v.expect("a dimension is not empty")).collect()
             }
-            Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count | Op::Reduce(_, Axis::Samples) | Op::Gather | Op::SumBy(_) => {
+            Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count | Op::Reduce(_, Axis::Samples) | Op::Gather | Op::SumBy(_) | Op::Dense(_) => {
                 unreachable!("not a step's node")
             }
         };

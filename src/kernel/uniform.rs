@@ -3,10 +3,12 @@
 
 use super::arith::Scalar;
 use super::lower;
+use crate::graph::dense::Dense;
 use crate::graph::{Axis, Dag, Fold, NodeId, Op};
 use crate::op::Elem;
-use crate::shape::broadcast_index;
+use crate::shape::{Shape, broadcast_index};
 use smallvec::SmallVec;
+use std::ops::Range;
 
 /// An operand: where it starts among the slots, and which entry is read for each entry of the result.
 #[derive(Clone, Debug)]
@@ -74,6 +76,15 @@ enum Instruction {
         out: usize,
         sources: Vec<Option<usize>>,
     },
+    /// Linear algebra of a batch of matrices.
+    Dense {
+        op: Dense,
+        out: usize,
+        entries: usize,
+        left: Range<usize>,
+        right: Range<usize>,
+        sizes: [usize; 3],
+    },
     /// Each group of slots folds into one result.
     Fold {
         fold: Fold,
@@ -116,6 +127,11 @@ impl UniformProgram {
                         groups[target].push(base + e);
                     }
                     Instruction::Fold { fold: *fold, out, groups }
+                }
+                Op::Dense(op) => {
+                    let shapes: SmallVec<[&Shape; 2]> = node.args.iter().map(|a| dag.shape(*a)).collect();
+                    let range = |k: usize| node.args.get(k).map_or(0..0, |a| slots[a.index()]..slots[a.index()] + dag.shape(*a).entries());
+                    Instruction::Dense { op: *op, out, entries, left: range(0), right: range(1), sizes: op.sizes(&shapes) }
                 }
                 Op::Gather => unreachable!("a gathered row belongs to a sample"),
                 Op::Reduce(_, Axis::Samples) | Op::SumBy(_) => unreachable!("a pass computes reductions over samples"),
@@ -169,6 +185,10 @@ impl UniformProgram {
                     for (e, source) in sources.iter().enumerate() {
                         slots[out + e] = source.map_or(0.0, |at| slots[at]);
                     }
+                }
+                Instruction::Dense { op, out, entries, left, right, sizes } => {
+                    let (held, fresh) = slots.split_at_mut(*out);
+                    op.run(&held[left.clone()], &held[right.clone()], &mut fresh[..*entries], *sizes);
                 }
                 Instruction::Fold { fold, out, groups } => {
                     for (e, group) in groups.iter().enumerate() {

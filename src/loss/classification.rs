@@ -37,24 +37,28 @@ pub fn soft_log_loss<'g>(logit: Expr<'g>, target: impl Operand<'g>) -> Expr<'g> 
     p * (-logit).softplus() + (1.0 - p) * logit.softplus()
 }
 
-/// The cross entropy of labels `0..k` predicted by logits `[.., k]`: minus the logarithm of the softmax at the label, without the last dimension.
+/// The cross entropy of a label predicted by logits `[.., k]`: minus the label's entry of their log-softmax. Labels are checked when data are bound.
+///
+/// With a weight for every class:
 ///
 /// ```
-/// use tapeless::{loss::cross_entropy, prelude::*};
+/// use tapeless::{loss::{cross_entropy, weighted_mean}, prelude::*};
 /// # fn main() -> tapeless::Result<()> {
 /// let g = Graph::new();
-/// let scores = g.data_with("x", &[3]).matmul(g.array(&[3, 2], &[4.0, 7.0, 5.0, 8.0, 6.0, 9.0]));
-/// let program = cross_entropy(scores, g.labels("y")).sum().compile()?;
-/// let x: [&[f64]; 3] = [&[1.0], &[2.0], &[3.0]];
-/// let loss = |label: u8| program.bind([("x", Columns::from(x.to_vec())), ("y", Columns::from(&[label]))])?.value(&program.zeros());
-/// assert_eq!(loss(0)?, (50.0f64 - 32.0).exp().ln_1p());     // the scores are 32 and 50
-/// assert!(loss(1)? < 1e-7);
+/// let (x, y, w) = (g.data_with("x", &[3]), g.labels("y"), g.param_with("w", &[3, 2]));
+/// let class_weight = g.array(&[2], &[1.0, 4.0]);
+/// let loss = weighted_mean(cross_entropy(x.matmul(w), y), class_weight.gather(y));
+/// # let columns: [&[f64]; 3] = [&[1.0, 1.0], &[2.0, 2.0], &[3.0, 3.0]];
+/// let program = loss.compile()?;
+/// let data = program.bind([("x", Columns::from(columns.to_vec())), ("y", Columns::from(&[0u32, 1]))])?;
+/// let value = data.value(&program.params([("w", [4.0, 7.0, 5.0, 8.0, 6.0, 9.0])])?)?;
+/// assert!((value - (1.0 * 18.0 + 4.0 * 0.0) / 5.0).abs() < 1e-7);     // scores 32 and 50
 /// # Ok(())
 /// # }
 /// ```
 #[track_caller]
-pub fn cross_entropy<'g>(logits: Expr<'g>, labels: Labels<'g>) -> Expr<'g> {
-    -logits.log_softmax(-1).pick(labels)
+pub fn cross_entropy<'g>(logits: Expr<'g>, label: Labels<'g>) -> Expr<'g> {
+    -logits.log_softmax(-1).pick(label)
 }
 
 /// The cross entropy of probabilities `target` `[.., k]` predicted by logits `[.., k]`: `-sum(target log_softmax(logits))`, without the last dimension.

@@ -1,5 +1,6 @@
 //! The Kullback-Leibler divergence of probability vectors. Of distributions it is their method `kl`.
 
+use crate::dist::categorical;
 use crate::expr::Expr;
 
 /// `sum(p ln(p / q))` over the last dimension of two probability vectors `[.., k]`, in nats. An outcome with `p = 0` contributes nothing; one with
@@ -24,5 +25,5 @@ pub fn kl<'g>(p: Expr<'g>, q: Expr<'g>) -> Expr<'g> {
 /// [`kl`] of `softmax(p)` and `softmax(q)` over the last dimension, from logits `[.., k]`.
 #[track_caller]
 pub fn kl_logits<'g>(p: Expr<'g>, q: Expr<'g>) -> Expr<'g> {
-    (p.softmax(-1) * (p.log_softmax(-1) - q.log_softmax(-1))).sum_dim(-1)
+    categorical(p).kl(categorical(q))
 }

@@ -1,6 +1,6 @@
 //! Losses as expressions: one for every sample, or reduced to one number.
 //!
-//! [`squared_error`], [`absolute_error`], [`huber`], [`log_loss`], [`log_loss_signed`], [`kl`] and the others give a loss for every sample, and the
+//! [`squared_error`], [`absolute_error`], [`huber`], [`log_loss`], [`log_loss_signed`], [`cross_entropy`], [`kl`] and the others give a loss for every sample, and the
 //! reductions of any expression finish the objective: `.sum()`, `.mean()`, or with a weight for every sample [`weighted_sum`] and
 //! [`weighted_mean`], which divides by the sum of the weights.
 //!

@@ -2,6 +2,8 @@
 
 pub mod batch;
 pub mod columns;
+mod curvature;
+mod definite;
 mod groups;
 pub mod params;
 pub mod pass;

@@ -30,6 +30,8 @@ pub struct Compiled<T> {
     pub value: Plan<T>,
     /// Value and gradient.
     pub gradient: Option<Plan<T>>,
+    /// Value, gradient and Hessian-vector product, the vector as parameters after the formula's own; if that was asked for.
+    pub curvature: Option<Plan<T>>,
     /// All parameters of the graph.
     pub layout: Arc<Layout>,
     /// Those the gradient is taken by.
@@ -218,6 +220,7 @@ pub struct Bound<'d, T: Real = f64> {
     pub(crate) table: Table<'d, T>,
     value: OnceLock<BoundPlan<'d, T>>,
     gradient: OnceLock<BoundPlan<'d, T>>,
+    pub(super) curvature: OnceLock<BoundPlan<'d, T>>,
 }
 
 impl<T: Real> fmt::Debug for Bound<'_, T> {
@@ -228,7 +231,7 @@ impl<T: Real> fmt::Debug for Bound<'_, T> {
 
 impl<'d, T: Real> Bound<'d, T> {
     pub(super) fn over(compiled: &Arc<Compiled<T>>, table: Table<'d, T>) -> Self {
-        Bound { compiled: compiled.clone(), table, value: OnceLock::new(), gradient: OnceLock::new() }
+        Bound { compiled: compiled.clone(), table, value: OnceLock::new(), gradient: OnceLock::new(), curvature: OnceLock::new() }
     }
 
     /// The number of samples.
@@ -315,7 +318,7 @@ impl<'d, T: Real> Bound<'d, T> {
 
 /// The bound plan, made on first use. It is made outside of the cell: binding may run on rayon, whose threads may meanwhile take up another
 /// call of the same program, which must not wait for this one. Two threads may so make it twice; one is dropped.
-fn bound_plan<'c, 'd, T: Real>(cell: &'c OnceLock<BoundPlan<'d, T>>, plan: &Plan<T>, table: &Table<'d, T>) -> &'c BoundPlan<'d, T> {
+pub(super) fn bound_plan<'c, 'd, T: Real>(cell: &'c OnceLock<BoundPlan<'d, T>>, plan: &Plan<T>, table: &Table<'d, T>) -> &'c BoundPlan<'d, T> {
     match cell.get() {
         Some(bound) => bound,
         None => {
@@ -346,7 +349,7 @@ pub(super) fn value_and_grad<T: Real>(plan: &Plan<T>, slots: &[f64], grad: &mut 
 }
 
 /// Each parameter's numbers in `f64`.
-fn split<T: Real>(theta: &Params<T>) -> Vec<Vec<f64>> {
+pub(super) fn split<T: Real>(theta: &Params<T>) -> Vec<Vec<f64>> {
     theta.iter().map(|(_, values)| values.iter().map(|x| x.to_f64()).collect()).collect()
 }
 

@@ -214,6 +214,35 @@ impl Bounds {
                     }
                 }
             }
+            Op::Dense(op) => {
+                let shapes: Vec<_> = node.args.iter().map(|a| dag.shape(*a)).collect();
+                let sizes = op.sizes(&shapes);
+                let given = |k: usize| if k < node.args.len() { operand(k).value.numbers.clone() } else { Vec::new() };
+                let run = |a: &[f64], b: &[f64]| {
+                    let mut out = vec![0.0; entries];
+                    op.run(a, b, &mut out, sizes);
+                    out
+                };
+                numbers = run(&given(0), &given(1));
+                errors = vec![0.0; entries];
+                // What nudges of the operands' errors and last bits do, several times.
+                for seed in 0..4u64 {
+                    let mut sides = super::Numbers(seed);
+                    let mut nudged = |k: usize| -> Vec<f64> {
+                        let doubts = if k < node.args.len() { operand(k).errors.clone() } else { Vec::new() };
+                        let mut move_one =
+                            |(x, e): (f64, f64)| x + if sides.bits() & 1 == 0 { 1.0 } else { -1.0 } * e.max(2.0 * self.precision.half_ulp * x.abs());
+                        given(k).into_iter().zip(doubts).map(&mut move_one).collect()
+                    };
+                    let (a, b) = (nudged(0), nudged(1));
+                    for ((error, moved), y) in errors.iter_mut().zip(run(&a, &b)).zip(&numbers) {
+                        let change = 16.0 * (moved - y).abs();
+                        *error = if change.is_nan() { f64::INFINITY } else { error.max(change) };
+                    }
+                }
+                let all = mark(how, (0..node.args.len()).flat_map(|k| operand(k).marks.clone()));
+                marks.extend((0..entries as u64).map(|e| mark(all, [e].into_iter())));
+            }
             Op::SumBy(groups) => {
                 let width = entries / *groups as usize;
                 for group in 0..*groups as usize {

@@ -12,6 +12,7 @@ mod cpu;
 mod frame;
 mod function;
 mod isa;
+mod jam;
 mod listing;
 mod machine;
 mod pages;
@@ -126,16 +127,18 @@ impl<T: Real> Jit<T> {
         let mut spills = 0;
         let mut self_starting = true;
         for kernel in &pass.steps {
-            let expanded = expand::<T>(kernel);
-            let program = Program::new::<T>(&expanded, &mut pool, I::MASKS)?;
-            let emitted = function::step::<I>(&program, sizes, &mut pool, pass.tiles == 0)?;
-            spills = spills.max(emitted.slots);
-            self_starting &= emitted.starts || !kernel.insts.iter().any(|i| matches!(i, Inst::Accumulate(..) | Inst::AccumulateProduct(..)));
-            // Entries of functions at addresses that the fetch likes.
-            bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
-            let offset = bytes.code.len();
-            emitted.code.encode(&mut bytes);
-            steps.push(Step { offset, starts: starts(kernel) });
+            let mut starts = starts(kernel);
+            for expanded in jam::jam(&expand::<T>(kernel), I::GROUP) {
+                let program = Program::new::<T>(&expanded, &mut pool, I::MASKS)?;
+                let emitted = function::step::<I>(&program, sizes, &mut pool, pass.tiles == 0)?;
+                spills = spills.max(emitted.slots);
+                self_starting &= emitted.starts || !kernel.insts.iter().any(|i| matches!(i, Inst::Accumulate(..) | Inst::AccumulateProduct(..)));
+                // Entries of functions at addresses that the fetch likes.
+                bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
+                let offset = bytes.code.len();
+                emitted.code.encode(&mut bytes);
+                steps.push(Step { offset, starts: std::mem::take(&mut starts) });
+            }
         }
         let mut sums = None;
         if pass.accumulators.iter().any(|(f, _)| *f == Fold::Sum) {
@@ -187,11 +190,15 @@ impl<T: Real> Jit<T> {
     /// The machine code of the pass this was compiled from, with what each instruction is for.
     pub fn listing(&self, pass: &PassKernels, columns: &[String]) -> String {
         let mut out = String::new();
-        for (k, step) in self.steps.iter().enumerate() {
+        let group = match self.target {
+            Target::Avx512(_) => Avx512::GROUP,
+            Target::Avx2(_) => Avx2::GROUP,
+        };
+        let kernels: Vec<Kernel> = pass.steps.iter().flat_map(|kernel| jam::jam(&expand::<T>(kernel), group)).collect();
+        for (k, (step, kernel)) in self.steps.iter().zip(&kernels).enumerate() {
             let end = self.steps.get(k + 1).map(|s| s.offset).or(self.sums).unwrap_or(self.code_bytes);
             out += &format!("step {k}, {} bytes\n", end - step.offset);
-            let expanded = expand::<T>(&pass.steps[k]);
-            listing::print(&self.pages.bytes()[step.offset..end], step.offset, &self.notes, &expanded, columns, &mut out);
+            listing::print(&self.pages.bytes()[step.offset..end], step.offset, &self.notes, kernel, columns, &mut out);
         }
         if let Some(start) = self.sums {
             out += &format!("sums, {} bytes\n", self.code_bytes - start);
