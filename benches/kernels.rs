@@ -13,7 +13,7 @@ use rand_distr::{Distribution, Normal};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use tapeless::prelude::*;
-use tapeless::runtime::pass::{CompiledPass, Samples, Workers};
+use tapeless::runtime::pass::{CompiledPass, Results, Samples, Workers};
 use tapeless::runtime::plan::Plan;
 
 const LENGTHS: [usize; 3] = [8_192, 131_072, 10_000_000];
@@ -143,8 +143,9 @@ fn kernels(c: &mut Criterion) {
                     let (mut worker, mut totals) = (pass.new_worker(n), vec![0.0; kernels.accumulators.len()]);
                     let (uniforms, columns, workers) = (&uniforms, &read, &workers);
                     work.push(Box::new(move || {
-                        let data = Samples { columns: black_box(columns), uniforms: black_box(uniforms), start: 0, len: n };
-                        pass.run(data, &mut worker, workers, &mut [], &mut totals, &mut []);
+                        let data = Samples { columns: black_box(columns), labels: &[], uniforms: black_box(uniforms), slots: &[], start: 0, len: n };
+                        let results = Results { totals: &mut totals, groups: &mut [], outputs: &mut [] };
+                        pass.run(data, &mut worker, workers, &mut [], results);
                         black_box(&totals);
                     }));
                 }

@@ -52,9 +52,9 @@ pub struct NonFinite {
 
 impl fmt::Display for NonFinite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} gave {}", self.node, self.value)?;
+        write!(f, "{} gave {}", self.node, plain(self.value))?;
         for (k, (name, x)) in self.inputs.iter().enumerate() {
-            write!(f, "{}{name} = {x}", if k == 0 { " from " } else { ", " })?;
+            write!(f, "{}{name} = {}", if k == 0 { " from " } else { ", " }, plain(*x))?;
         }
         if let Some(i) = self.sample {
             write!(f, ", at sample {i}")?;
@@ -180,6 +180,31 @@ pub enum Error {
         /// The program's columns.
         known: Vec<String>,
     },
+    /// A column that isn't among those there are.
+    NoColumn {
+        /// The name asked for.
+        name: String,
+        /// The columns there are.
+        known: Vec<String>,
+    },
+    /// A cell of a table that can't be used.
+    Cell {
+        /// The file, if it is one.
+        file: Option<String>,
+        /// The row of numbers, from 1: a header and empty lines are none.
+        row: u64,
+        /// The column.
+        column: String,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A file that can't be read or written.
+    File {
+        /// Its path.
+        path: String,
+        /// What the system says.
+        message: String,
+    },
     /// A column the program needs wasn't bound.
     MissingColumn {
         /// The column.
@@ -209,6 +234,24 @@ pub enum Error {
         found: usize,
         /// The declared dimensions.
         expected: Shape,
+    },
+    /// Labels bound to a data input of real numbers.
+    ColumnKind {
+        /// The data input.
+        name: String,
+        /// Where it was declared.
+        place: Option<Place>,
+    },
+    /// A label that is missing, negative, or too large for what it is used for.
+    Label {
+        /// The column.
+        name: String,
+        /// The sample, from 0.
+        sample: usize,
+        /// What is wrong with its label.
+        message: String,
+        /// The use that says how large labels may be.
+        place: Option<Place>,
     },
     /// A reduction that has no value without samples (mean, min, max), and no samples.
     NoSamples {
@@ -268,6 +311,19 @@ pub enum Error {
     },
     /// A number went wrong in a training loop or was asked for: the report names the node that made it.
     NonFinite(Box<NonFinite>),
+    /// A matrix whose Cholesky factor was asked for isn't positive definite.
+    NotDefinite {
+        /// The operation.
+        op: String,
+        /// The pivot that isn't positive.
+        pivot: f64,
+        /// Its row, where the factor is one node of the graph.
+        row: Option<usize>,
+        /// The sample, for a matrix that varies over samples.
+        sample: Option<usize>,
+        /// Where the factor was written.
+        place: Option<Place>,
+    },
     /// Text that is not a graph.
     Parse {
         /// The line, from 1.
@@ -281,6 +337,17 @@ pub enum Error {
         asked: String,
         /// The ones there are.
         available: Vec<String>,
+    },
+    /// A parameter of a distribution outside of its domain, where samples are drawn.
+    Distribution {
+        /// The distribution.
+        distribution: String,
+        /// The parameter.
+        parameter: String,
+        /// The number it has.
+        value: f64,
+        /// What it must be.
+        expected: String,
     },
     /// A setting out of its range (a learning rate, a number of steps, a saved state of another stepper).
     Setting {
@@ -302,6 +369,12 @@ impl fmt::Display for Error {
                 Ok(())
             }
             Error::UnknownColumn { name, known } => write!(f, "no data column `{name}`; the program has {}", list(known)),
+            Error::NoColumn { name, known } => write!(f, "no data column `{name}`; there are {}", list(known)),
+            Error::Cell { file, row, column, message } => {
+                file.as_ref().map_or(Ok(()), |file| write!(f, "{file}: "))?;
+                write!(f, "row {row}, column `{column}`: {message}")
+            }
+            Error::File { path, message } => write!(f, "{path}: {message}"),
             Error::MissingColumn { name } => write!(f, "data column `{name}` is not bound"),
             Error::RepeatedColumn { name } => write!(f, "data column `{name}` is bound twice"),
             Error::ColumnLength { name, found, expected, other } => {
@@ -309,6 +382,14 @@ impl fmt::Display for Error {
             }
             Error::ColumnShape { name, found, expected } => {
                 write!(f, "data `{name}` has {found} columns, but is declared {expected}")
+            }
+            Error::ColumnKind { name, place } => {
+                write!(f, "data column `{name}` is given integers, but is declared as real numbers")?;
+                place.map_or(Ok(()), |p| write!(f, " (at {p})"))
+            }
+            Error::Label { name, sample, message, place } => {
+                write!(f, "label column `{name}`, sample {sample}: {message}")?;
+                place.map_or(Ok(()), |p| write!(f, " (used at {p})"))
             }
             Error::NoSamples { op, place } => {
                 write!(f, "{op} over no samples has no value")?;
@@ -326,15 +407,27 @@ impl fmt::Display for Error {
                 write!(f, "a gradient is taken with respect to parameters and data, not {what}")?;
                 place.map_or(Ok(()), |p| write!(f, " (at {p})"))
             }
+            Error::NotDefinite { op, pivot, row, sample, place } => {
+                write!(f, "{op}: the matrix is not positive definite: pivot {pivot:e}")?;
+                row.map_or(Ok(()), |row| write!(f, " in row {row}"))?;
+                sample.map_or(Ok(()), |sample| write!(f, " at sample {sample}"))?;
+                place.map_or(Ok(()), |p| write!(f, " (at {p})"))
+            }
             Error::NonFinite(report) => fmt::Display::fmt(report, f),
             Error::Parse { line, message } => write!(f, "line {line}: {message}"),
             Error::Backend { asked, available } => write!(f, "backend `{asked}` can't be used here; available: {}", list(available)),
+            Error::Distribution { distribution, parameter, value, expected } => write!(f, "{distribution}: {parameter} must be {expected}, but is {value}"),
             Error::Setting { name, message } => write!(f, "{name}: {message}"),
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+/// A number without a hundred zeros.
+fn plain(x: f64) -> String {
+    if x.is_finite() && x.abs() >= 1e16 { format!("{x:e}") } else { format!("{x}") }
+}
 
 /// `Result` with this crate's [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -45,6 +45,40 @@
 //! assert!(message.contains("add: shapes [2] and [3] do not fit (at "), "{message}");
 //! ```
 //!
+//! **Contractions.** What `einsum` writes with letters is a product that broadcasts and a sum over a dimension, and the common ones have names:
+//!
+//! | einsum | here |
+//! |---|---|
+//! | `i,i->` | `a.dot(b)` |
+//! | `i,j->ij` | `a.outer(b)` |
+//! | `ij,j->i`, `i,ij->j`, `ij,jk->ik` | `a.matmul(b)` |
+//! | `bij,bjk->bik` (any leading dimensions, broadcast) | `a.matmul(b)` |
+//! | `ij,ij->` | `(a * b).sum()` |
+//! | `ij->ji`, `ii->i`, `ii->` | `a.transpose()`, `a.diag()`, `a.trace()` |
+//! | `i,ij,j->` | `a.quadratic_form(x)` |
+//! | `abc,cd->abd`, and whatever else | align by `reshape`, multiply, `sum_dim` |
+//!
+//! ```
+//! use tapeless::prelude::*;
+//! # fn main() -> tapeless::Result<()> {
+//! let g = Graph::new();
+//! let (x, a, b) = (g.data_with("x", &[2]), g.param_with("a", &[2, 2, 3]), g.param_with("b", &[3]));
+//! // einsum("ni,ijk,nj,k->n"): per sample, x^T A_k x weighted by b_k. Axes i, j, k from the left.
+//! let each = x.reshape(&[2, 1, 1]) * a * x.reshape(&[1, 2, 1]) * b;
+//! let y = each.sum_dim(-1).sum_dim(-1).sum_dim(-1).compile_function()?;
+//! let columns: [&[f64]; 2] = [&[1.0, 0.0], &[2.0, 1.0]];
+//! let numbers: Vec<f64> = (0..12).map(f64::from).collect();
+//! let theta = y.params([("a", numbers), ("b", vec![1.0, 0.0, 2.0])])?;
+//! let out = y.bind([("x", columns.to_vec())])?.eval(&theta)?;
+//! // A_0 + 2 A_2 = [4, 13; 22, 31]
+//! assert_eq!(out[0].numbers, [4.0 + 2.0 * (13.0 + 22.0) + 4.0 * 31.0, 31.0]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Linear algebra.** [`Expr::cholesky`], [`Expr::solve_lower`] and its kin, [`Expr::log_det`], [`Expr::inverse`], [`Expr::quadratic_form`]: small matrices are written out into
+//! the same loops as everything else, large ones without samples are computed at the call stage. [`Bound::check_definite`] makes an error of a matrix that isn't positive definite.
+//!
 //! **Programs.** `loss.compile()` gives a [`Program`] in `f64` with the gradient by every parameter; [`Options`] choose `f32`, a subset of the
 //! parameters, a backend. A [`Function`] computes expressions of any shape, per-sample ones included. Both are owned, `Send + Sync`, and know
 //! nothing of data.
@@ -71,7 +105,12 @@
 //! # }
 //! ```
 //!
-//! **Checking.** [`check::gradient`] holds every component against a refined central difference and names the operation at fault.
+//! **Second derivatives.** [`Options::with_curvature`] compiles value, gradient and Hessian-vector product into one pass
+//! ([`Bound::hessian_vector_product`], [`Bound::hessian`]); [`Expr::hessian_vector`] and [`Expr::jacobian`] give them as expressions.
+//!
+//! **Weights.** `(w * log_prob).sum()` weighs samples; [`Expr::weighted_sum`] and [`Expr::weighted_mean`] say so.
+//!
+//! **Checking.** [`check::gradient`] holds every component against refined differences and names the operation at fault.
 //!
 //! **Fitting.** [`fit`] has SGD, Adam and AdamW behind a trait that anyone can implement, and a training loop that stops at the first number
 //! that isn't finite and says which operation made it, at which sample, from what. [`Training`] goes through all samples or shuffled mini-batches,
@@ -88,6 +127,10 @@
 
 pub mod backend;
 pub mod check;
+pub mod column;
+pub mod constraint;
+pub mod data;
+mod derivatives;
 pub mod diff;
 pub mod dist;
 pub mod error;
@@ -95,18 +138,24 @@ pub mod expr;
 pub mod fit;
 pub mod graph;
 pub mod kernel;
+pub mod labels;
+pub mod layer;
 pub mod loss;
 pub mod op;
 pub mod pipeline;
+#[cfg(feature = "plot")]
+pub mod plot;
+mod random;
 pub mod real;
 pub mod runtime;
+pub mod sample;
 pub mod schedule;
 pub mod shape;
 pub mod simplify;
 mod special;
 
 pub use error::{Error, Mistake, NonFinite, Place, Result};
-pub use expr::{Expr, Graph, Operand};
+pub use expr::{Expr, Graph, Labels, Operand};
 pub use fit::{Adam, AdamW, History, Outcome, Progress, Sgd, State, Stepper, Stop, Training};
 pub use pipeline::{Options, compile, compile_function};
 pub use real::Real;
@@ -119,11 +168,14 @@ pub use shape::Shape;
 /// What most programs need: `use tapeless::prelude::*;`
 pub mod prelude {
     pub use crate::backend::Backend;
-    pub use crate::expr::{Expr, Graph};
+    pub use crate::data::Frame;
+    pub use crate::expr::{Expr, Graph, Labels};
     pub use crate::fit::{Adam, AdamW, Sgd, Stepper, Training};
     pub use crate::pipeline::Options;
+    pub use crate::runtime::columns::Columns;
     pub use crate::runtime::params::{Grad, Params};
     pub use crate::runtime::program::{Bound, Function, Program};
+    pub use crate::sample::Sample;
     pub use crate::shape::Shape;
 }
 

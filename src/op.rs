@@ -32,6 +32,8 @@ macro_rules! table {
             Recip recip (x in 0.2..4.0) = 1.0 / x, |y, d| [-(d * y.square())];
             /// The square root.
             Sqrt sqrt (x in 0.1..9.0) = x.sqrt(), |y, d| [d * 0.5 / y];
+            /// The square root of a positive number, NaN of any other: the diagonal entry of a Cholesky factor from its pivot.
+            Pivot pivot (x in 0.1..9.0) = if x > 0.0 { x.sqrt() } else { f64::NAN }, |y, d| [d * 0.5 / y];
             /// `x * x`
             Square square (x in -3.0..3.0) = x * x, |y, d| [d * (x * 2.0)];
             /// `x` to a fixed integer power, by repeated multiplication.

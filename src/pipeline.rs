@@ -1,7 +1,7 @@
 //! Every pass in order: the only room that sees all of them.
 
 use crate::backend::Backend;
-use crate::diff::{self, Contribution, Fault};
+use crate::diff::{self, Contribution, Defect, Fault};
 use crate::error::{Error, Mistake, Place, Result};
 use crate::expr::{Expr, Graph};
 use crate::graph::{Axis, Dag, Fold, NodeId, Op, verify};
@@ -34,6 +34,7 @@ pub struct Options {
     wrt: Option<Vec<String>>,
     backend: Backend,
     unsimplified: bool,
+    curvature: bool,
     fault: Option<Fault>,
 }
 
@@ -46,6 +47,12 @@ impl Options {
     /// Takes the gradient by these parameters only; none of them compiles the value alone.
     pub fn wrt<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.wrt = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Compiles the second derivative too, for [`crate::Bound::hessian_vector_product`] and [`crate::Bound::hessian`].
+    pub fn with_curvature(mut self) -> Self {
+        self.curvature = true;
         self
     }
 
@@ -63,8 +70,14 @@ impl Options {
 
     /// Puts an error into an operation's pullback, to see that the checker finds it.
     #[doc(hidden)]
-    pub fn with_fault(mut self, op: &str, factor: f64) -> Self {
-        self.fault = Some(Fault { op: op.into(), factor });
+    pub fn with_fault(self, op: &str, factor: f64) -> Self {
+        self.with_defect(op, Defect::Factor(None, factor))
+    }
+
+    /// Breaks an operation's pullback, to see that the checker finds it.
+    #[doc(hidden)]
+    pub fn with_defect(mut self, op: &str, defect: Defect) -> Self {
+        self.fault = Some(Fault { op: op.into(), defect });
         self
     }
 
@@ -117,8 +130,13 @@ pub fn compile<T: Real>(loss: Expr<'_>, options: &Options) -> Result<Program<T>>
     let (gradient_graph, statistics) = simplified(&derived, options);
     let value = Plan::new(value_graph, backend);
     let gradient = (!wrt.is_empty()).then(|| Plan::new(gradient_graph, backend));
+    let curvature = match options.curvature && !wrt.is_empty() {
+        true => Some(Plan::new(simplified(&differentiate_twice(&stable, &wrt)?, options).0, backend)),
+        false => None,
+    };
 
-    Ok(Program { compiled: Arc::new(assemble(primal, derived, contributions, statistics, value, gradient, grad_layout)) })
+    let compiled = assemble(primal, derived, contributions, statistics, value, gradient, grad_layout);
+    Ok(Program { compiled: Arc::new(Compiled { curvature, ..compiled }) })
 }
 
 /// Compiles expressions of any shape into a function that computes them all.
@@ -173,6 +191,37 @@ fn differentiate(primal: &Dag, wrt: &[usize], fault: Option<&Fault>) -> Result<(
     Ok((derived, contributions))
 }
 
+/// Value, gradient and Hessian-vector product as one graph; the vectors are parameters after the formula's own.
+fn differentiate_twice(primal: &Dag, wrt: &[usize]) -> Result<Dag> {
+    let graph = Graph::from_dag(primal.clone());
+    let loss = graph.node(primal.outputs()[0].1);
+    let node = |k: &usize| graph.node(graph.push_op(Op::Param(*k as u32), &[]));
+    let inputs: Vec<Expr> = wrt.iter().map(node).collect();
+    let taken = |name: &str| primal.params().iter().chain(primal.data()).any(|i| i.name == name);
+    let vector = |k: &usize| {
+        let mut name = format!("along_{}", primal.params()[*k].name);
+        while taken(&name) {
+            name.push('_');
+        }
+        graph.param_with(&name, primal.params()[*k].shape.dims())
+    };
+    let along: Vec<Expr> = wrt.iter().map(vector).collect();
+    let nodes: Vec<NodeId> = inputs.iter().map(|e| e.id()).collect();
+    let first = diff::gradient(&graph, loss.id(), &nodes, None)?.by;
+    let slope = first.iter().zip(&along).map(|(d, v)| (*d * *v).sum()).reduce(|a, b| a + b).expect("there is something to differentiate by");
+    let second = diff::gradient(&graph, slope.id(), &nodes, None)?.by;
+    let named = |prefix: &str, list: &[Expr]| -> Vec<(String, NodeId)> {
+        wrt.iter().zip(list).map(|(k, e)| (format!("{prefix}_{}", primal.params()[*k].name), e.id())).collect()
+    };
+    let mut outputs = vec![("loss".to_string(), loss.id())];
+    outputs.extend(named("d", &first));
+    outputs.extend(named("h", &second));
+    let mut twice = graph.into_dag();
+    twice.set_outputs(outputs);
+    verify::check(&twice, "diff, twice");
+    Ok(twice)
+}
+
 fn stabilised(dag: &Dag, options: &Options) -> Dag {
     if options.unsimplified { dag.without_dead_nodes() } else { stabilise(dag).0 }
 }
@@ -204,7 +253,7 @@ fn assemble<T: Real>(
         }
     }
     let layout = Arc::new(Layout::new(primal.params()));
-    Compiled { primal, derived, contributions, statistics, value, gradient, layout, grad_layout, needed, needs_samples }
+    Compiled { primal, derived, contributions, statistics, value, gradient, curvature: None, layout, grad_layout, needed, needs_samples }
 }
 
 /// Whether a node is the number of samples, or that times a constant: what a mean divides by.
@@ -217,7 +266,7 @@ fn counts(dag: &Dag, id: NodeId) -> bool {
     }
 }
 
-impl<'g> Expr<'g> {
+impl Expr<'_> {
     /// Compiles this objective, one number, with its gradient by every parameter, in `f64`.
     ///
     /// # Errors
@@ -232,42 +281,5 @@ impl<'g> Expr<'g> {
     /// Every mistake made while writing the expression, an unusable backend.
     pub fn compile_function(self) -> Result<Function<f64>> {
         compile_function(&[("result", self)], &Options::new())
-    }
-
-    /// The gradient of this number by parameters or data of its graph, as expressions of the same graph: they can be combined,
-    /// compiled and differentiated again. By data it has a number for every sample.
-    ///
-    /// ```
-    /// use tapeless::prelude::*;
-    /// # fn main() -> tapeless::Result<()> {
-    /// let g = Graph::new();
-    /// let (x, w) = (g.data("x"), g.param("w"));
-    /// let loss = (w * x).sin().sum();
-    /// let by_x = loss.gradient(&[x])?[0];
-    /// let f = by_x.compile_function()?;
-    /// let out = f.bind([("x", &[0.0, 1.0])])?.eval(&f.params([("w", 2.0)])?)?;
-    /// assert!((out[0].numbers[1] - 2.0 * 2.0f64.cos()).abs() < 1e-15);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// Mistakes made so far, this among them if it isn't one number; something in `wrt` that is neither a parameter nor data.
-    #[track_caller]
-    pub fn gradient(self, wrt: &[Expr<'g>]) -> Result<Vec<Expr<'g>>> {
-        let graph = self.graph();
-        let place = Some(Place::caller());
-        let mut mistakes = graph.mistakes();
-        if !self.is_poisoned() && self.shape() != Shape::default() {
-            mistakes.push(Mistake::NotScalar { what: "what is differentiated".into(), shape: self.shape(), place });
-        }
-        if wrt.iter().any(|e| !std::ptr::eq(e.graph(), graph)) {
-            mistakes.push(Mistake::ForeignExpression { op: "gradient".into(), place });
-        }
-        if !mistakes.is_empty() {
-            return Err(Error::Expression(mistakes));
-        }
-        let nodes: Vec<NodeId> = wrt.iter().map(|e| e.id()).collect();
-        Ok(diff::gradient(graph, self.id(), &nodes, None)?.by)
     }
 }

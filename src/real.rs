@@ -1,5 +1,6 @@
 //! The two number types kernels run on, `f64` and `f32`, and what the compiler must know of their bits.
 
+use crate::labels::LabelColumn;
 use std::fmt::{Debug, Display};
 
 mod sealed {
@@ -128,6 +129,9 @@ pub trait Real:
     fn round_even(self) -> Self;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
+    /// Whole numbers among the reals, read as labels.
+    #[doc(hidden)]
+    fn as_labels(x: &[Self]) -> LabelColumn<'_>;
 }
 
 macro_rules! real {
@@ -178,6 +182,9 @@ macro_rules! real {
             #[inline(always)]
             fn is_finite(self) -> bool {
                 $t::is_finite(self)
+            }
+            fn as_labels(x: &[Self]) -> LabelColumn<'_> {
+                x.into()
             }
         }
     };

@@ -56,7 +56,7 @@ fn passes_agree<T: Real>(dag: &Dag, len: usize, numbers: &mut Numbers, tally: &T
     let len = len.min(4096);
     for pass in plan.pass_kernels() {
         let start = (numbers.bits() % 70) as usize;
-        let columns: Vec<Vec<T>> = pass.columns.iter().map(|_| (0..start + len).map(|_| awkward(numbers)).collect()).collect();
+        let columns: Vec<Vec<T>> = (0..pass.columns.len() + pass.made.len()).map(|_| (0..start + len).map(|_| awkward(numbers)).collect()).collect();
         let uniforms: Vec<T> = pass.uniforms.iter().map(|_| awkward(numbers)).collect();
         let interp = backend::prepare::<T>(Backend::Interp, pass);
         let expected = run_pass(&*interp, pass, &columns, &uniforms, start, len);

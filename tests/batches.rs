@@ -441,3 +441,26 @@ fn bad_settings_are_errors_that_name_them() -> Result<()> {
     assert!(matches!(foreign, Err(Error::Layout { .. })));
     Ok(())
 }
+
+/// The last step that observers are told is where the run ends, by steps or epochs, from any step on.
+#[test]
+fn observers_know_where_a_run_ends() -> Result<()> {
+    let g = Graph::new();
+    let program = (g.param("w") - g.data("x")).square().mean().compile()?;
+    let x: Vec<f64> = (0..10).map(f64::from).collect();
+    let data = program.bind([("x", &x)])?;
+    let mut theta = program.zeros();
+    for (epochs, first, expected) in [(None, 1, 7), (Some(2), 1, 6), (Some(2), 3, 6), (Some(2), 2, 6), (Some(1), 4, 6), (None, 3, 9)] {
+        let seen = std::cell::RefCell::new(Vec::new());
+        let training = Training::new(&data, Sgd::new(0.1)).batch_size(4).first_step(first);
+        let training = if let Some(epochs) = epochs { training.epochs(epochs) } else { training.steps(7) };
+        let mut training = training.observe(|p| {
+            seen.borrow_mut().push((p.step, p.last_step));
+            std::ops::ControlFlow::Continue(())
+        });
+        training.run(&mut theta)?;
+        let seen = seen.borrow();
+        assert!(seen.iter().all(|(_, last)| *last == expected) && seen.last() == Some(&(expected, expected)), "{epochs:?} {first}: {seen:?}");
+    }
+    Ok(())
+}

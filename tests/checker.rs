@@ -1,34 +1,13 @@
 //! The gradient checker: passes what is right, catches a relative error of 1e-4 in any pullback, and names the operation.
 
+mod mutants;
+
+use mutants::formula::{formula, is_step};
 use tapeless::check::{self, Fault, Verdict};
 use tapeless::op::Elem;
 use tapeless::prelude::*;
 
 const X: [f64; 5] = [0.3, -1.1, 0.8, 1.9, -0.4];
-
-/// The sum over samples of one operation, its operands squashed into the ranges of the table, as a function of two parameters.
-fn formula(g: &Graph, op: Elem) -> Expr<'_> {
-    use tapeless::op::Num;
-    let (x, w, v) = (g.data("x"), g.param("w"), g.param("v"));
-    let inside = |k: usize, (lo, hi): (f64, f64)| {
-        let inner = if k.is_multiple_of(2) { w * x + 0.1 * k as f64 } else { v * x - w };
-        lo + (hi - lo) * (0.05 + 0.9 * inner.sigmoid())
-    };
-    let args: Vec<Expr> = op.ranges().iter().enumerate().map(|(k, r)| inside(k, *r)).collect();
-    let y = match op {
-        Elem::Powi(n) => args[0].powi(n),
-        Elem::Select => args[0].select(args[1], args[2]),
-        _ => g.apply(op, &args),
-    };
-    // Steps have no derivative of their own; something beside them keeps the gradient from being zero.
-    (Num::square(y) + 0.3 * y + 0.1 * w * v).sum()
-}
-
-/// Operations whose derivative is zero everywhere have no pullback to get wrong.
-fn is_step(op: Elem) -> bool {
-    let inside: Vec<f64> = op.ranges().iter().map(|(lo, hi)| lo + 0.63 * (hi - lo)).collect();
-    op.pullback(&inside, op.value(&inside), 1.0).iter().all(|d| *d == 0.0)
-}
 
 fn report<T: tapeless::Real>(program: &tapeless::Program<T>, x: &[T]) -> check::Report {
     let data = program.bind([("x", x)]).unwrap();
@@ -60,7 +39,7 @@ fn every_seeded_error_is_caught_and_named() {
             match &wrong.fault {
                 Some(Fault::Operation(culprit)) => {
                     assert_eq!(culprit.op, op.name(), "{wrong}");
-                    assert!(culprit.place.is_some_and(|p| p.file.ends_with("checker.rs")), "{wrong}");
+                    assert!(culprit.place.is_some_and(|p| p.file.ends_with("formula.rs")), "{wrong}");
                 }
                 other => panic!("{op:?} times {factor}: {other:?}\n{wrong}"),
             }

@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 
 /// Each module's floor. Within a floor a module may import those named before it: distributions are made of expressions, an error shows shapes.
 const FLOORS: &[&[&str]] = &[
-    &["special", "real", "shape", "op", "error"],
+    &["special", "labels", "real", "column", "random", "shape", "op", "error"],
     &["graph"],
-    &["expr", "dist", "loss"],
+    &["expr", "constraint", "dist", "loss", "layer"],
     &["diff", "simplify"],
     &["schedule"],
     &["kernel"],
     &["backend"],
     &["runtime"],
-    &["pipeline"],
-    &["check", "fit"],
+    &["derivatives", "pipeline"],
+    &["check", "data", "fit", "sample", "plot"],
 ];
 /// The files that may hold `unsafe`.
 const UNSAFE: &[&str] =

@@ -35,11 +35,20 @@ static ALLOCATOR: Counting = Counting;
 
 const LONGEST: usize = 3000;
 
+/// The declared data are one column, four, or one and labels; each column is the same.
+fn columns<'d, T: tapeless::Real>(program: &Program<T>, x: &'d [T]) -> Vec<(&'static str, Columns<'d, T>)> {
+    static LABELS: [i64; LONGEST] = [2; LONGEST];
+    let entries = program.value_dag().data()[0].shape.entries();
+    let mut columns = vec![("x", Columns::from(vec![x; entries]))];
+    if program.value_dag().data().len() > 1 {
+        columns.push(("site", Columns::from(&LABELS[..x.len()])));
+    }
+    columns
+}
+
 /// Allocations and releases of 100 calls after a few warm ones.
 fn count<T: tapeless::Real>(program: &Program<T>, x: &[T], n: usize) -> (usize, usize) {
-    // The declared data are one column or four; each column is the same.
-    let entries = program.value_dag().data()[0].shape.entries();
-    let bound = program.bind([("x", vec![&x[..n]; entries])]).unwrap();
+    let bound = program.bind(columns(program, &x[..n])).unwrap();
     let mut theta = program.zeros();
     let mut grad = program.grad_zeros();
     let mut calls = |times: usize, theta: &mut Params<T>| {
@@ -65,8 +74,7 @@ fn count<T: tapeless::Real>(program: &Program<T>, x: &[T], n: usize) -> (usize, 
 
 /// Allocations and releases of a training of so many epochs of short batches, clipped and shuffled; with those of its making.
 fn count_training<T: tapeless::Real>(program: &Program<T>, x: &[T], epochs: u64) -> usize {
-    let entries = program.value_dag().data()[0].shape.entries();
-    let bound = program.bind([("x", vec![x; entries])]).unwrap();
+    let bound = program.bind(columns(program, x)).unwrap();
     let mut theta = program.zeros();
     let before = CALLS.load(SeqCst);
     let training = Training::new(&bound, Adam::new(0.01)).batch_size(700).shuffle(1).epochs(epochs).clip_norm(1.0);
@@ -79,7 +87,12 @@ fn a_repeated_call_allocates_nothing() {
     let x: Vec<f64> = (0..LONGEST).map(|i| 0.1 + (i as f64 * 0.618).fract()).collect();
     let x32: Vec<f32> = x.iter().map(|x| *x as f32).collect();
     type Model = for<'g> fn(&'g Graph) -> Expr<'g>;
-    let models: [(&str, Model); 5] = [
+    let models: [(&str, Model); 7] = [
+        ("a large matrix", |g| {
+            let w = g.param_with("w", &[20, 20]);
+            let a = w.matmul(w.transpose()) + g.identity(20);
+            (g.data("x") - a.cholesky().solve_lower(w.sum_dim(-1) + 1.0).sum()).square().sum() + a.log_det()
+        }),
         ("mean squared error", |g| (g.param("w") * g.data("x") + g.param("b")).square().mean()),
         ("Gaussian", |g| {
             let scale = g.param("s").softplus();
@@ -90,6 +103,7 @@ fn a_repeated_call_allocates_nothing() {
             (r - r.mean()).square().mean()
         }),
         ("largest", |g| (g.param("w") * g.data("x")).tanh().max_samples()),
+        ("random effects", |g| (g.data("x") - g.param_with("a", &[5, 2]).gather(g.labels("site")).sum_dim(-1)).square().sum()),
         ("vectors", |g| (g.data_with("x", &[4]) * g.param_with("w", &[4])).sum_dim(-1).softplus().sum()),
     ];
     let before = CALLS.load(SeqCst);

@@ -136,7 +136,7 @@ fn resumed_runs_end_with_the_same_bits() -> Result<()> {
 #[test]
 fn runs_in_a_row_are_one_run() -> Result<()> {
     let program = program::<f64>()?;
-    let Data { x, y } = data();
+    let Data::<f64> { x, y } = data();
     let bound = program.bind([("x", &x), ("y", &y)])?;
     let training = || Training::new(&bound, Adam::new(0.05)).batch_size(32).shuffle(1).clip_norm(0.5);
     let mut straight = start(&program);
@@ -159,7 +159,7 @@ fn runs_in_a_row_are_one_run() -> Result<()> {
 #[test]
 fn a_foreign_checkpoint_is_refused_and_changes_nothing() -> Result<()> {
     let program = program::<f64>()?;
-    let Data { x, y } = data();
+    let Data::<f64> { x, y } = data();
     let bound = program.bind([("x", &x), ("y", &y)])?;
     let fewer = program.bind([("x", &x[1..]), ("y", &y[1..])])?;
     let held_out = program.bind([("x", &x[..9]), ("y", &y[..9])])?;
@@ -203,7 +203,7 @@ fn a_foreign_checkpoint_is_refused_and_changes_nothing() -> Result<()> {
     let data = other.bind([("x", &x), ("y", &y)])?;
     assert!(matches!(Training::new(&data, Adam::new(0.05)).shuffle(1).resume(&saved), Err(Error::Layout { .. })));
     let program = self::program::<f32>()?;
-    let Data { x, y } = self::data();
+    let Data::<f32> { x, y } = self::data();
     let single = program.bind([("x", &x), ("y", &y)])?;
     let error = Training::new(&single, Adam::new(0.05)).resume(&saved).unwrap_err();
     assert_eq!(error.to_string(), "number type: the training was saved with f64, this one has f32");

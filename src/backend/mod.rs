@@ -104,6 +104,8 @@ impl Backend {
 pub struct Leaf<'a, 'o, T> {
     /// Whole columns, in the order of [`PassKernels::columns`].
     pub columns: &'a [&'a [T]],
+    /// Columns made for this leaf, in the order of [`PassKernels::made`]; their first number belongs to the leaf's first sample.
+    pub made: &'a [Box<[T]>],
     /// The first sample.
     pub start: usize,
     /// How many, at most [`crate::runtime::LEAF`].
@@ -112,6 +114,8 @@ pub struct Leaf<'a, 'o, T> {
     pub uniforms: &'a [T],
     /// For each per-sample result column its samples of this leaf.
     pub outputs: &'a mut [&'o mut [T]],
+    /// Room for the terms of sums by groups, which kernels write as the outputs after [`PassKernels::outputs`].
+    pub terms: &'a mut [Box<[T]>],
 }
 
 /// A pass that can run.

@@ -1,68 +1,96 @@
-//! Finding the operation at fault: each contribution that differentiation recorded is held against finite differences of its own operation,
+//! Finding the operation at fault: each contribution that differentiation recorded is held against differences of its own operation,
 //! on the first samples, with the oracle's numbers.
 
-use super::{Culprit, Fault, ridders};
+use super::local::{Doubtful, pull, slope};
+use super::{Culprit, Fault};
 use crate::graph::eval::{Value, eval, exact};
-use crate::graph::{Axis, Dag, Fold, NodeId, Op};
-use crate::op::Elem;
+use crate::graph::{Dag, Op};
 use crate::real::Real;
 use crate::runtime::params::{Grad, Params};
 use crate::runtime::program::Bound;
 use crate::shape::broadcast_index;
+use smallvec::SmallVec;
 
-/// Samples looked at.
+/// Samples looked at, where values are small.
 const PROBE: usize = 64;
+/// Numbers of one node looked at.
+const NUMBERS: usize = 1 << 15;
 /// A local derivative off by more than this fraction is at fault.
 const OFF: f64 = 1e-6;
+/// What a number that was computed may be off by.
+const ROUNDING: f64 = 8.0 * f64::EPSILON;
 
-/// Where the error is.
-pub(super) fn fault<T: Real>(bound: &Bound<'_, T>, theta: &Params<T>, grad: &Grad<T>) -> Fault {
+/// The operation whose contribution is most wrong, if any is.
+pub(super) fn culprit<T: Real>(bound: &Bound<'_, T>, theta: &Params<T>) -> Option<Culprit> {
     let compiled = &bound.compiled;
     let derived = &compiled.derived;
-    let probe = bound.inputs(theta, PROBE);
+    let largest = compiled.contributions.iter().map(|c| derived.shape(c.node).entries()).max().unwrap_or(1);
+    let probe = bound.inputs(theta, (NUMBERS / largest).clamp(1, PROBE));
     let values = eval(derived, &probe, exact);
     let mut worst: Option<Culprit> = None;
     for c in &compiled.contributions {
-        let incoming = c.incoming.iter().map(|(seed, coefficient)| (seed.map(|s| &values[s.index()]), &values[coefficient.index()], *coefficient, *seed));
         // The adjoint that came in, over the node's full shape.
         let node = derived.node(c.node);
         let rows = if node.shape.varies_over_samples() { probe.samples } else { 1 };
-        let mut d = vec![0.0; node.shape.entries() * rows];
-        for (seed, coefficient, id, seed_id) in incoming {
-            let index = broadcast_index(derived.shape(id).dims(), node.shape.dims());
-            let seed_index = seed_id.map(|s| broadcast_index(derived.shape(s).dims(), node.shape.dims()));
+        let mut d = vec![Doubtful::default(); node.shape.entries() * rows];
+        for (seed, coefficient) in &c.incoming {
+            let index = broadcast_index(derived.shape(*coefficient).dims(), node.shape.dims());
+            let seed_index = seed.map(|s| broadcast_index(derived.shape(s).dims(), node.shape.dims()));
             for (e, from) in index.iter().enumerate() {
                 for i in 0..rows {
-                    let seed = seed.map_or(1.0, |s| s.at(seed_index.as_ref().map_or(0, |t| t[e]), 0));
-                    d[e * rows + i] += seed * coefficient.at(*from, i);
+                    let coefficient = values[coefficient.index()].at(*from, i);
+                    let seed = seed.map_or(1.0, |s| values[s.index()].at(seed_index.as_ref().map_or(0, |t| t[e]), 0));
+                    let term = if coefficient == 0.0 { 0.0 } else { seed * coefficient };
+                    // Terms may cancel: what is left is as good as they were.
+                    d[e * rows + i].add(Doubtful { value: term, doubt: ROUNDING * term.abs() });
                 }
             }
         }
         let operand = node.args[c.operand];
-        let Some(expected) = pull(derived, &values, c.node, c.operand, &d, rows) else { continue };
+        let Some(expected) = expected(derived, &values, c.node, c.operand, &d, rows) else { continue };
         // What differentiation made of it.
         let shape = derived.shape(operand);
         let operand_rows = if shape.varies_over_samples() { probe.samples } else { 1 };
-        let mut found = vec![0.0; shape.entries() * operand_rows];
+        let mut found = vec![Doubtful::default(); shape.entries() * operand_rows];
         for id in c.outgoing.iter().flatten() {
             let index = broadcast_index(derived.shape(*id).dims(), shape.dims());
             for (e, from) in index.iter().enumerate() {
                 for i in 0..operand_rows {
-                    found[e * operand_rows + i] += values[id.index()].at(*from, i);
+                    let term = values[id.index()].at(*from, i);
+                    found[e * operand_rows + i].add(Doubtful { value: term, doubt: ROUNDING * term.abs() });
                 }
             }
         }
-        for ((want, doubt), got) in expected.iter().zip(&found) {
-            let size = want.abs().max(got.abs());
-            let off = ((want - got).abs() - 20.0 * doubt) / size;
-            if off > OFF && worst.as_ref().is_none_or(|w| off > w.relative_error) {
+        for (Doubtful { value: want, doubt }, Doubtful { value: got, doubt: more }) in expected.iter().zip(&found) {
+            // What isn't a number where one is expected is as wrong as can be.
+            let doubt = doubt + if more.is_finite() { *more } else { 0.0 };
+            let off = if got.is_finite() { ((want - got).abs() - 20.0 * doubt) / want.abs().max(got.abs()) } else { f64::INFINITY };
+            let certain = want.is_finite() && doubt.is_finite();
+            if certain && off > OFF && worst.as_ref().is_none_or(|w| off > w.relative_error) {
                 worst = Some(Culprit { op: crate::diff::op_name(&node.op).into(), place: node.place, operand: c.operand, relative_error: off });
             }
         }
     }
-    if let Some(culprit) = worst {
-        return Fault::Operation(culprit);
-    }
+    worst
+}
+
+/// The contribution an operation should make to one operand; `None` where the operation has nothing local to check.
+fn expected(dag: &Dag, values: &[Value], id: crate::graph::NodeId, operand: usize, d: &[Doubtful], rows: usize) -> Option<Vec<Doubtful>> {
+    let node = dag.node(id);
+    let tables: Vec<Vec<usize>> = match node.op {
+        Op::Elem(_) => node.args.iter().map(|a| broadcast_index(dag.shape(*a).dims(), node.shape.dims())).collect(),
+        _ => Vec::new(),
+    };
+    pull(dag, values, id, operand, d, rows, |e, i| {
+        let Op::Elem(op) = node.op else { unreachable!("only an elementwise operation has slopes") };
+        let mut x: SmallVec<[f64; 3]> = node.args.iter().zip(&tables).map(|(a, t)| values[a.index()].at(t[e], i)).collect();
+        slope(op, &mut x, operand)
+    })
+}
+
+/// Where a wrong component comes from when every operation's own derivative is right. `reference` is the gradient of the formula.
+pub(super) fn stage<T: Real>(bound: &Bound<'_, T>, theta: &Params<T>, grad: &Grad<T>, reference: &[f64]) -> Fault {
+    let compiled = &bound.compiled;
     // The same samples for both graphs, so that their oracles can be held against each other.
     let Some(plan) = &compiled.gradient else { return Fault::Unknown };
     let all = bound.inputs(theta, usize::MAX);
@@ -70,98 +98,18 @@ pub(super) fn fault<T: Real>(bound: &Bound<'_, T>, theta: &Params<T>, grad: &Gra
         let values = eval(dag, &all, exact);
         dag.outputs()[1..].iter().flat_map(|(_, id)| values[id.index()].numbers.clone()).collect()
     };
-    let (plain, simplified) = (gradients(derived), gradients(&plan.dag));
+    let (plain, simplified) = (gradients(&compiled.derived), gradients(&plan.dag));
     let scale = plain.iter().fold(0.0f64, |m, x| m.max(x.abs()));
     let tolerance = scale * if T::DOUBLE { 1e-8 } else { 1e-3 };
-    let differ = |a: &[f64], b: &[f64]| a.iter().zip(b).any(|(a, b)| (a - b).abs() > tolerance);
+    let differ = |a: &[f64], b: &[f64]| a.iter().zip(b).any(|(a, b)| (a - b).abs() > tolerance || a.is_nan() != b.is_nan());
     let program: Vec<f64> = grad.values().iter().map(|x| x.to_f64()).collect();
     if differ(&plain, &simplified) {
         Fault::Simplifier
     } else if differ(&simplified, &program) {
         Fault::Kernels
+    } else if differ(&plain, reference) {
+        Fault::Differentiation
     } else {
         Fault::Unknown
     }
-}
-
-/// The contribution an operation should make to one operand, each number with its doubt; `None` where the operation has nothing local to check.
-fn pull(dag: &Dag, values: &[Value], id: NodeId, operand: usize, d: &[f64], rows: usize) -> Option<Vec<(f64, f64)>> {
-    let node = dag.node(id);
-    let from = dag.shape(node.args[operand]);
-    let from_rows = if from.varies_over_samples() { rows.max(values[node.args[operand].index()].rows) } else { 1 };
-    let mut out = vec![(0.0, 0.0); from.entries() * from_rows];
-    let held = &values[node.args[operand].index()];
-    match &node.op {
-        Op::Elem(op) => {
-            let tables: Vec<Vec<usize>> = node.args.iter().map(|a| broadcast_index(dag.shape(*a).dims(), node.shape.dims())).collect();
-            for e in 0..node.shape.entries() {
-                for i in 0..rows {
-                    let mut x: Vec<f64> = node.args.iter().zip(&tables).map(|(a, t)| values[a.index()].at(t[e], i)).collect();
-                    let (slope, doubt) = slope(*op, &mut x, operand);
-                    let to = &mut out[tables[operand][e] * from_rows + if from_rows == 1 { 0 } else { i }];
-                    let d = d[e * rows + i];
-                    // An adjoint of zero passes nothing on, whatever the slope.
-                    if d != 0.0 {
-                        to.0 += d * slope;
-                        to.1 += (d * doubt).abs();
-                    }
-                }
-            }
-        }
-        Op::Broadcast(to) => {
-            for (e, source) in broadcast_index(from.dims(), to.dims()).into_iter().enumerate() {
-                for i in 0..rows {
-                    out[source * from_rows + if from_rows == 1 { 0 } else { i }].0 += d[e * rows + i];
-                }
-            }
-        }
-        Op::Reshape(_) => {
-            for (o, d) in out.iter_mut().zip(d) {
-                o.0 = *d;
-            }
-        }
-        Op::Arrange(a) => {
-            for (e, source) in a.sources.iter().enumerate() {
-                if let Some((k, from_entry)) = source
-                    && *k as usize == operand
-                {
-                    for i in 0..rows {
-                        out[*from_entry as usize * from_rows + if from_rows == 1 { 0 } else { i }].0 += d[e * rows + i];
-                    }
-                }
-            }
-        }
-        Op::Reduce(fold, axis) => {
-            let table = broadcast_index(node.shape.dims(), from.dims());
-            let answer = &values[id.index()];
-            let hit = |e: usize, i: usize| *fold == Fold::Sum || held.at(e, i) == answer.at(table[e], i);
-            for e in 0..from.entries() {
-                for i in 0..from_rows {
-                    let ties = match (fold, axis) {
-                        (Fold::Sum, _) => 1,
-                        (_, Axis::Samples) => (0..from_rows).filter(|j| hit(e, *j)).count(),
-                        (_, Axis::Dim(_)) => (0..from.entries()).filter(|o| table[*o] == table[e] && hit(*o, i)).count(),
-                    };
-                    let d = d[table[e] * rows + if rows == 1 { 0 } else { i }];
-                    if hit(e, i) {
-                        out[e * from_rows + i].0 = d / ties as f64;
-                    }
-                }
-            }
-        }
-        // A detached value passes nothing on, on purpose.
-        Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count | Op::Detach => return None,
-    }
-    Some(out)
-}
-
-/// The derivative of one operation by one operand, by differences.
-fn slope(op: Elem, x: &mut [f64], operand: usize) -> (f64, f64) {
-    let center = x[operand];
-    let found = ridders::derivative(center, |at| {
-        x[operand] = at;
-        op.value(x)
-    });
-    x[operand] = center;
-    if found.value.is_finite() && found.error.is_finite() { (found.value, found.error) } else { (0.0, f64::INFINITY) }
 }

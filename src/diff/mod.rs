@@ -11,22 +11,17 @@
 //! An adjoint may be smaller than its node where it is the same along an axis (a scalar for the entries of a summed vector);
 //! it is broadcast when something needs the full shape.
 
+mod dense;
+mod fault;
+
 use crate::error::{Error, Place, Result};
 use crate::expr::{Expr, Graph};
 use crate::graph::{Arrangement, Axis, Fold, NodeId, Op};
 use crate::op::{Elem, Num};
 use crate::shape::Shape;
+pub use fault::{Defect, Fault};
 use smallvec::SmallVec;
 use std::sync::Arc;
-
-/// An error put into one operation's pullback on purpose, to see that the checker finds it and names it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
-    /// The operation's name in the table, or `sum`, `min`, `max` for a reduction.
-    pub op: String,
-    /// What its contributions are multiplied by.
-    pub factor: f64,
-}
 
 /// One operand's share of the walk: what `node` added to the adjoint of its operand.
 #[derive(Clone, Debug)]
@@ -95,7 +90,7 @@ pub fn gradient<'g>(graph: &'g Graph, result: NodeId, wrt: &[NodeId], fault: Opt
         assert!(*dag.shape(result) == Shape::default(), "a gradient is taken of one number");
         for id in wrt {
             let node = dag.node(*id);
-            if !matches!(node.op, Op::Data(_) | Op::Param(_)) {
+            if !matches!(node.op, Op::Data(_) | Op::Param(_)) || dag.labels(*id).is_some() {
                 return Err(Error::NotAnInput { what: dag.describe(*id), place: node.place });
             }
         }
@@ -111,7 +106,7 @@ pub fn gradient<'g>(graph: &'g Graph, result: NodeId, wrt: &[NodeId], fault: Opt
         }
         (depends, dag.nodes().len())
     };
-    let mut walk = Walk { graph, fault, adjoints: vec![Terms::new(); len], needed, contributions: Vec::new(), late: Vec::new() };
+    let mut walk = Walk { graph, fault, adjoints: vec![Terms::new(); len], needed, contributions: Vec::new(), late: Vec::new(), defect: None };
     walk.add(result, Term::plain(graph.constant(1.0)));
     for k in (0..=result.index()).rev() {
         if walk.needed[k] && !walk.adjoints[k].is_empty() {
@@ -138,6 +133,8 @@ fn broadcast<'g>(graph: &'g Graph, x: Expr<'g>, to: &Shape) -> Expr<'g> {
 struct Walk<'g, 'f> {
     graph: &'g Graph,
     fault: Option<&'f Fault>,
+    /// What is wrong with the operation at hand, on purpose.
+    defect: Option<&'f Defect>,
     adjoints: Vec<Terms<'g>>,
     needed: Vec<bool>,
     contributions: Vec<Contribution>,
@@ -188,7 +185,7 @@ impl<'g> Walk<'g, '_> {
         for k in self.late.len() / 2..=id.index() {
             let node = &dag.nodes()[k];
             let of_params = matches!(node.op, Op::Param(_)) || node.args.iter().any(|a| self.late[2 * a.index() + 1]);
-            let late = node.args.iter().any(|a| self.late[2 * a.index()]) || (of_params && matches!(node.op, Op::Reduce(_, Axis::Samples)));
+            let late = node.args.iter().any(|a| self.late[2 * a.index()]) || (of_params && node.op.ends_pass());
             self.late.push(late);
             self.late.push(of_params);
         }
@@ -213,7 +210,7 @@ impl<'g> Walk<'g, '_> {
         };
         self.graph.set_place(place);
         let terms = self.adjoints[id.index()].clone();
-        let fault = self.fault.filter(|f| f.op == op_name(&op)).map(|f| f.factor);
+        self.defect = self.fault.filter(|f| f.is_of(&op)).map(|f| &f.defect);
         let operands: SmallVec<[Expr<'g>; 3]> = args.iter().map(|a| self.graph.node(*a)).collect();
         let answer = self.graph.node(id);
         let mut records: Vec<Contribution> = (0..args.len())
@@ -229,16 +226,25 @@ impl<'g> Walk<'g, '_> {
             let pulls = self.pulls(&op, &operands, answer, *term);
             for record in &mut records {
                 let mut pull = pulls[record.operand];
-                if let Some(factor) = fault {
-                    pull.coefficient = pull.coefficient * factor;
+                match self.defect {
+                    Some(Defect::Factor(of, factor)) if of.is_none_or(|k| k == record.operand) => pull.coefficient = pull.coefficient * *factor,
+                    Some(Defect::Exchanged) => pull = pulls.get(1 - record.operand.min(1)).copied().unwrap_or(pull),
+                    Some(Defect::Reversed) if pull.coefficient.shape().entries() > 1 => pull.coefficient = fault::reversed(self.graph, pull.coefficient),
+                    Some(Defect::Reversed) => pull.seed = pull.seed.map(|s| fault::reversed(self.graph, s)),
+                    _ => {}
                 }
                 let outgoing: Terms<'g> = match op {
                     // A rearranged adjoint has the operand's dimensions already.
                     Op::Reshape(_) | Op::Arrange(_) => smallvec::smallvec![self.settle_samples(pull, answer, operands[record.operand])],
+                    // These come in the operand's shape.
+                    Op::Gather | Op::SumBy(_) | Op::Dense(_) => smallvec::smallvec![Term::plain(pull.whole())],
                     _ => self.settle(pull, answer, operands[record.operand]),
                 };
                 for term in outgoing {
                     record.outgoing.push((!self.is_zero(term.coefficient)).then(|| term.whole().id()));
+                    if matches!(self.defect, Some(Defect::Replaced)) {
+                        self.adjoints[args[record.operand].index()].clear();
+                    }
                     self.add(args[record.operand], term);
                 }
             }
@@ -249,7 +255,13 @@ impl<'g> Walk<'g, '_> {
     /// The contribution of one term to each operand, still of the answer's shape (or smaller).
     fn pulls(&self, op: &Op, operands: &[Expr<'g>], answer: Expr<'g>, term: Term<'g>) -> SmallVec<[Term<'g>; 3]> {
         if let Op::Elem(e) = op {
-            let pulls = e.pullback(operands, answer, term.coefficient);
+            let pulls = match self.defect {
+                Some(Defect::Pullback(other)) => {
+                    let inputs: SmallVec<[Expr<'g>; 5]> = operands.iter().copied().chain([answer, term.coefficient]).collect();
+                    fault::instantiate(self.graph, other, &inputs)
+                }
+                _ => e.pullback(operands, answer, term.coefficient),
+            };
             return pulls.into_iter().map(|coefficient| self.guarded(Term { coefficient, ..term })).collect();
         }
         // Where the adjoint is only repeated or reshaped the guard can follow: rows that a selection leaves out stay out, whatever is in them.
@@ -279,8 +291,12 @@ impl<'g> Walk<'g, '_> {
             Op::Reduce(_, Axis::Dim(axis)) => {
                 // Equal extremes share: each has 1 / (how many there are).
                 let hit = operands[0].eq(answer);
-                let share = d / hit.fold_keeping(Fold::Sum, *axis as usize);
-                smallvec::smallvec![Term { guard: Some(hit), coefficient: share, ..term }]
+                let share = match self.defect {
+                    Some(Defect::Unshared) => d,
+                    _ => d / hit.fold_keeping(Fold::Sum, *axis as usize),
+                };
+                let guard = Some(hit).filter(|_| !matches!(self.defect, Some(Defect::Unguarded)));
+                smallvec::smallvec![Term { guard, coefficient: share, ..term }]
             }
             Op::Reduce(fold, Axis::Samples) => {
                 let whole = term.whole();
@@ -288,13 +304,37 @@ impl<'g> Walk<'g, '_> {
                     Fold::Sum => (whole, None),
                     Fold::Min | Fold::Max => {
                         let hit = operands[0].eq(answer);
-                        (whole / hit.fold_samples(Fold::Sum, "ties"), Some(hit))
+                        match self.defect {
+                            Some(Defect::Unshared) => (whole, Some(hit)),
+                            Some(Defect::Unguarded) => (whole / hit.fold_samples(Fold::Sum, "ties"), None),
+                            _ => (whole / hit.fold_samples(Fold::Sum, "ties"), Some(hit)),
+                        }
                     }
                 };
+                let whole = if matches!(self.defect, Some(Defect::Unseeded)) { whole.lift(1.0) } else { whole };
                 let seed = if whole.shape().entries() == 1 { whole.reshape(&[]) } else { whole };
                 smallvec::smallvec![Term { seed: Some(seed), guard, coefficient: d.lift(1.0) }]
             }
+            Op::Dense(dense) => {
+                let whole = broadcast_if(self.graph, term.whole(), &answer.shape());
+                dense::pullback(*dense, operands, answer, whole).into_iter().map(Term::plain).collect()
+            }
+            // Each row of the table gets the adjoints of the samples that took it; the labels have no derivative.
+            Op::Gather => {
+                let rows = operands[0].shape().dims()[0] as u32;
+                let whole = if d.shape() == answer.shape() { d } else { broadcast(self.graph, d, &answer.shape()) };
+                let summed = self.graph.node(self.graph.push_op(Op::SumBy(rows), &[whole.id(), operands[1].id()]));
+                smallvec::smallvec![seeded(summed), seeded(d.lift(0.0))]
+            }
+            // Each sample gets the adjoint of its group, which is known when the pass that sums is over.
+            Op::SumBy(_) => {
+                let whole = term.whole();
+                let table = if whole.shape() == answer.shape() { whole } else { broadcast(self.graph, whole, &answer.shape()) };
+                let rows = self.graph.node(self.graph.push_op(Op::Gather, &[table.id(), operands[1].id()]));
+                smallvec::smallvec![Term::plain(rows), Term::plain(d.lift(0.0))]
+            }
             Op::Elem(_) | Op::Reshape(_) => unreachable!("done above"),
+            Op::Detach if matches!(self.defect, Some(Defect::Unguarded)) => smallvec::smallvec![term],
             Op::Detach => smallvec::smallvec![seeded(d.lift(0.0))],
             Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => SmallVec::new(),
         }
@@ -328,6 +368,9 @@ impl<'g> Walk<'g, '_> {
                 }
                 layers[layer][*e as usize] = Some((0, place as u32));
             }
+        }
+        if matches!(self.defect, Some(Defect::FirstUse)) {
+            layers.truncate(1);
         }
         let arrange = |sources| {
             let op = Op::Arrange(Arc::new(Arrangement { dims: shape.dims().into(), sources }));
@@ -421,7 +464,11 @@ impl<'g> Walk<'g, '_> {
             let (met, wanted) = (answer.extent_from_right(axis), target.extent_from_right(axis));
             if met > wanted && wanted == 1 && !done.contains(&axis) {
                 let held = coefficient.shape().extent_from_right(axis);
-                coefficient = if held > 1 { coefficient.fold_keeping(Fold::Sum, axis) } else { coefficient * met as f64 };
+                coefficient = match (held, self.defect) {
+                    (1, Some(Defect::Uncounted)) => coefficient,
+                    (1, _) => coefficient * met as f64,
+                    _ => coefficient.fold_keeping(Fold::Sum, axis),
+                };
             }
         }
         // Axes left of the operand's rank have extent 1 by now.
@@ -453,8 +500,11 @@ impl<'g> Walk<'g, '_> {
     fn settle_shapes(&self, term: Term<'g>, answer: &Shape, target: &Shape) -> Term<'g> {
         let Term { seed, guard, coefficient } = term;
         if answer.varies_over_samples() && !target.varies_over_samples() {
-            let summed =
-                if coefficient.shape().varies_over_samples() { coefficient.fold_samples(Fold::Sum, "adjoint") } else { coefficient * self.graph.count() };
+            let summed = match self.defect {
+                _ if coefficient.shape().varies_over_samples() => coefficient.fold_samples(Fold::Sum, "adjoint"),
+                Some(Defect::Uncounted) => coefficient,
+                _ => coefficient * self.graph.count(),
+            };
             return Term::plain(Term { seed, guard, coefficient: summed }.whole());
         }
         Term { seed, guard, coefficient }
@@ -474,6 +524,9 @@ pub(crate) fn op_name(op: &Op) -> &str {
         Op::Reshape(_) => "reshape",
         Op::Detach => "detach",
         Op::Arrange(_) => "arrange",
+        Op::Dense(d) => d.name(),
+        Op::Gather => "gather",
+        Op::SumBy(_) => "sum_by",
         Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count => "input",
     }
 }

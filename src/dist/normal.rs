@@ -1,6 +1,9 @@
 //! The normal distribution.
 
+use super::support::{beside, standard_normal_cdf};
+use super::univariate;
 use crate::expr::{Expr, Operand};
+use rand_distr::{Distribution as _, StandardNormal};
 
 /// A normal distribution with expressions for parameters; make it with [`normal`].
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +15,7 @@ pub struct Normal<'g> {
 /// The normal distribution with mean `loc` and standard deviation `scale` (which must be positive: `raw.softplus()` or `raw.exp()` of an
 /// unconstrained parameter is).
 pub fn normal<'g>(loc: Expr<'g>, scale: impl Operand<'g>) -> Normal<'g> {
-    Normal { loc, scale: scale.in_graph(loc.graph()) }
+    Normal { loc, scale: beside(loc, scale) }
 }
 
 impl<'g> Normal<'g> {
@@ -32,7 +35,7 @@ impl<'g> Normal<'g> {
     /// ```
     #[track_caller]
     pub fn log_prob(self, x: impl Operand<'g>) -> Expr<'g> {
-        let z = (x.in_graph(self.loc.graph()) - self.loc) / self.scale;
+        let z = (beside(self.loc, x) - self.loc) / self.scale;
         -0.5 * z.square() - self.scale.ln() - 0.5 * std::f64::consts::TAU.ln()
     }
 
@@ -46,4 +49,23 @@ impl<'g> Normal<'g> {
     pub fn variance(self) -> Expr<'g> {
         self.scale.square()
     }
+
+    /// The probability of at most `x`, accurate in the left tail (by `erfc`). The probability of more than `x` is that of less than `2 loc - x`.
+    #[track_caller]
+    pub fn cdf(self, x: impl Operand<'g>) -> Expr<'g> {
+        standard_normal_cdf((beside(self.loc, x) - self.loc) / self.scale)
+    }
+
+    /// The Kullback-Leibler divergence of `other` from this one: `(r^2 - 1) / 2 - ln r + ((loc - loc_other) / scale_other)^2 / 2` with
+    /// `r = scale / scale_other`, by `exp_m1(2 ln r)`.
+    #[track_caller]
+    pub fn kl(self, other: Normal<'g>) -> Expr<'g> {
+        let ln_r = self.scale.ln() - other.scale.ln();
+        0.5 * ((2.0 * ln_r).exp_m1() + ((self.loc - other.loc) / other.scale).square()) - ln_r
+    }
 }
+
+univariate!(Normal, "normal", |d| (finite loc = d.loc, positive scale = d.scale) => move |rng| {
+    let z: f64 = StandardNormal.sample(rng);
+    loc + scale * z
+}; cdf);

@@ -1,5 +1,6 @@
 //! The DSL: expressions that read like formulas. Operators and methods are generated from the table of operations.
 
+mod labels;
 mod linalg;
 mod reductions;
 mod structure;
@@ -10,6 +11,8 @@ use crate::op::{Elem, Num, table};
 use crate::shape::{Dims, Shape};
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
+
+pub use labels::Labels;
 
 /// A graph under construction: where data, parameters and expressions are made.
 ///
@@ -174,6 +177,16 @@ impl Graph {
         self.dag.borrow_mut().push(op, Args::from_slice(args), self.place.get()).expect("a pass builds fitting nodes")
     }
 
+    /// Adds the nodes of a graph that has the inputs of this one, and gives its outputs.
+    pub(crate) fn graft(&self, dag: &Dag) -> Vec<Expr<'_>> {
+        let mut here: Vec<NodeId> = Vec::with_capacity(dag.nodes().len());
+        for node in dag.nodes() {
+            let args = node.args.iter().map(|a| here[a.index()]).collect();
+            here.push(self.dag.borrow_mut().push(node.op.clone(), args, node.place).expect("what fits there fits here"));
+        }
+        dag.outputs().iter().map(|(_, id)| self.expr(here[id.index()])).collect()
+    }
+
     /// A node of any number of operands; `what` is how a mistake names it.
     #[track_caller]
     pub(crate) fn gathered<'g>(&'g self, what: &str, operands: &[Expr<'g>], op: Op) -> Expr<'g> {
@@ -198,6 +211,8 @@ impl Graph {
                 let shapes = args.iter().map(|a| self.dag.borrow().shape(*a).clone()).collect();
                 let op = match &op {
                     Op::Elem(e) => e.name().to_string(),
+                    Op::Gather => "gather".into(),
+                    Op::SumBy(_) => "sum_by".into(),
                     Op::Broadcast(to) => format!("broadcast to {to}"),
                     Op::Reshape(dims) => format!("reshape to {}", Shape::new(dims)),
                     other => format!("{other:?}"),
@@ -258,6 +273,12 @@ impl<'g> Expr<'g> {
     /// What a mistake on the way here gives.
     pub(crate) fn poisoned(self) -> Expr<'g> {
         self.graph.expr(poison())
+    }
+
+    /// A mistake of a function made of expressions: operands of these shapes do not fit.
+    #[track_caller]
+    pub(crate) fn refused(self, op: &str, shapes: Vec<Shape>) -> Expr<'g> {
+        self.graph.mistake(Mistake::Shapes { op: op.into(), shapes, place: Some(Place::caller()) })
     }
 
     /// Whether a mistake was made on the way here.

@@ -16,6 +16,37 @@ impl<'g> Expr<'g> {
         self.max(low).min(high)
     }
 
+    /// The sum of everything, each entry with its weight, `sum(w x)`: one number. Weights broadcast; one for each sample is the common case, and a
+    /// sample of weight 3 counts as three equal samples.
+    ///
+    /// ```
+    /// use tapeless::{dist::normal, prelude::*};
+    /// # fn main() -> tapeless::Result<()> {
+    /// let g = Graph::new();
+    /// let (x, count, loc) = (g.data("x"), g.data("count"), g.param("loc"));
+    /// let program = (-normal(loc, 1.0).log_prob(x).weighted_sum(count)).compile()?;
+    /// let data = program.bind([("x", &[0.5, 2.0]), ("count", &[3.0, 1.0])])?;
+    /// let (_, grad) = data.value_and_grad(&program.params([("loc", 1.0)])?)?;
+    /// assert_eq!(grad.scalar("loc")?, 3.0 * (1.0 - 0.5) + (1.0 - 2.0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn weighted_sum(self, weights: impl Operand<'g>) -> Expr<'g> {
+        (self * weights).sum()
+    }
+
+    /// The weighted mean of everything, `sum(w x) / sum(w)`: one number. Weights broadcast as in [`Expr::weighted_sum`]; their sum must not be 0.
+    #[track_caller]
+    pub fn weighted_mean(self, weights: impl Operand<'g>) -> Expr<'g> {
+        let weights = weights.in_graph(self.graph());
+        let weighed = self * weights;
+        let all = weighed.shape();
+        // Every entry's weight, where several entries share one.
+        let total = if weights.shape() == all { weights } else { self.graph().gathered("weighted_mean", &[weights], Op::Broadcast(all)) };
+        if weighed.is_poisoned() { weighed } else { weighed.sum() / total.sum() }
+    }
+
     /// The variance of everything, divided by the number of entries (not one less), around the mean: one number.
     #[track_caller]
     pub fn var(self) -> Expr<'g> {
@@ -87,10 +118,11 @@ impl<'g> Expr<'g> {
         (self - shift).exp().sum().ln() + shift
     }
 
-    /// The logarithm of the softmax over one dimension: `x - ln(sum(exp(x)))`.
+    /// The logarithm of the softmax over one dimension: `x - ln(sum(exp(x)))`, of shifted entries, so that large ones don't cancel.
     #[track_caller]
     pub fn log_softmax(self, axis: isize) -> Expr<'g> {
-        self - self.log_sum_exp_dim(axis).expand_dim(axis)
+        let shifted = self - self.max_dim(axis).shift().expand_dim(axis);
+        shifted - shifted.exp().sum_dim(axis).ln().expand_dim(axis)
     }
 
     /// The softmax over one dimension: `exp(x) / sum(exp(x))`, of shifted entries.

@@ -1,8 +1,10 @@
 //! Structure in the DSL: entries, slices, stacks, transposes, triangles, products of vectors and matrices. Everything here is an arrangement of
 //! entries, or a broadcast product and a sum over a dimension.
 
+use super::linalg::WRITTEN_PRODUCT;
 use crate::error::{Mistake, Place};
 use crate::expr::{Expr, Graph};
+use crate::graph::dense::Dense;
 use crate::graph::{Arrangement, Op};
 use crate::shape::Dims;
 use std::ops::Range;
@@ -234,7 +236,13 @@ impl<'g> Expr<'g> {
             (_, 1) if a.dims().last() == b.dims().last() => self.dot(other),
             // [k] x [k, m]: a column times the matrix, summed over the rows.
             (1, rank) if a.dims()[0] == b.dims()[rank - 2] => (self.with_last_axis() * other).sum_dim(-2),
-            (ra, rb) if ra > 1 && rb > 1 && a.dims()[ra - 1] == b.dims()[rb - 2] => (self.with_last_axis() * other.with_axis_at(rb - 2)).sum_dim(-2),
+            (ra, rb) if ra > 1 && rb > 1 && a.dims()[ra - 1] == b.dims()[rb - 2] => {
+                let work = a.dims()[ra - 2].saturating_mul(a.dims()[ra - 1]).saturating_mul(b.dims()[rb - 1]);
+                if work > WRITTEN_PRODUCT && !a.varies_over_samples() && !b.varies_over_samples() {
+                    return self.dense(Dense::Matmul, &[other]);
+                }
+                (self.with_last_axis() * other.with_axis_at(rb - 2)).sum_dim(-2)
+            }
             _ => self.graph().mistake(mistaken),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::stepper::bad;
 use crate::error::Result;
+use crate::random::SplitMix64;
 use std::ops::Range;
 
 /// The order in which a training goes through its samples, batch by batch, epoch by epoch. The last batch of an epoch may be short.
@@ -86,7 +87,7 @@ impl Batches {
         if let Some(seed) = self.seed
             && self.epoch != Some(epoch)
         {
-            shuffle(&mut self.rows, seed, epoch);
+            SplitMix64::stream(seed, epoch).permutation(&mut self.rows);
         }
         self.epoch = Some(epoch);
         &self.rows
@@ -96,65 +97,5 @@ impl Batches {
     pub fn rows(&mut self, step: u64) -> &[usize] {
         let places = self.places(step);
         &self.order(step)[places]
-    }
-}
-
-fn shuffle(rows: &mut [usize], seed: u64, epoch: u64) {
-    for (k, row) in rows.iter_mut().enumerate() {
-        *row = k;
-    }
-    let mut random = SplitMix64(SplitMix64(SplitMix64(seed).next() ^ epoch).next());
-    for last in (1..rows.len()).rev() {
-        rows.swap(last, random.below(last as u64 + 1) as usize);
-    }
-}
-
-/// Steele, Lea and Flood's generator: a counter that steps by the golden ratio, and a mixing function.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    /// A number below `n`, each as likely as the others: the high half of a product, whose low half tells the few draws that would favour some.
-    fn below(&mut self, n: u64) -> u64 {
-        let mut product = u128::from(self.next()) * u128::from(n);
-        if (product as u64) < n {
-            let unfair = n.wrapping_neg() % n;
-            while (product as u64) < unfair {
-                product = u128::from(self.next()) * u128::from(n);
-            }
-        }
-        (product >> 64) as u64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// From the reference implementation, Sebastiano Vigna's `splitmix64.c`.
-    #[test]
-    fn the_generator_is_splitmix64() {
-        let mut random = SplitMix64(1234567);
-        let expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821];
-        assert_eq!([(); 5].map(|()| random.next()), expected);
-    }
-
-    #[test]
-    fn small_numbers_come_equally_often() {
-        let mut random = SplitMix64(1);
-        let mut counts = [0u32; 7];
-        for _ in 0..70_000 {
-            counts[random.below(7) as usize] += 1;
-        }
-        // Chi-square of 6 degrees of freedom is below 22.5 with probability 0.999.
-        let chi: f64 = counts.iter().map(|c| (f64::from(*c) - 1e4).powi(2) / 1e4).sum();
-        assert!(chi < 22.5, "{counts:?}");
-        assert!((0..100).all(|_| random.below(1) == 0 && random.below(u64::MAX) < u64::MAX && random.below((1 << 63) + 1) <= 1 << 63));
     }
 }

@@ -105,6 +105,13 @@ impl<T: Real> History<T> {
         to.flush()
     }
 
+    /// What [`History::to_csv`] writes, as text.
+    pub fn csv(&self) -> String {
+        let mut out = Vec::new();
+        self.to_csv(&mut out).expect("memory takes all that is written");
+        String::from_utf8(out).expect("only text was written")
+    }
+
     fn row(&self, k: usize) -> Row<'_, T> {
         let (step, loss, grad_norm) = self.rows[k];
         let width = self.names.len();
@@ -178,7 +185,7 @@ mod tests {
     use crate::shape::Shape;
 
     fn history(n: u64, params: &[(&str, &[usize])]) -> History<f32> {
-        let params: Vec<Input> = params.iter().map(|(name, dims)| Input { name: (*name).into(), shape: Shape::new(dims), place: None }).collect();
+        let params: Vec<Input> = params.iter().map(|(name, dims)| Input::new(name, Shape::new(dims))).collect();
         let layout = Layout::new(&params);
         let mut history = History::new();
         if !layout.is_empty() {

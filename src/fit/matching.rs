@@ -177,7 +177,7 @@ mod tests {
     use crate::shape::Shape;
 
     fn layout(entries: &[(&str, &[usize])]) -> Arc<Layout> {
-        let inputs: Vec<Input> = entries.iter().map(|(name, dims)| Input { name: (*name).into(), shape: Shape::new(dims), place: None }).collect();
+        let inputs: Vec<Input> = entries.iter().map(|(name, dims)| Input::new(name, Shape::new(dims))).collect();
         Arc::new(Layout::new(&inputs))
     }
 

@@ -2,6 +2,8 @@
 //! checkpoints and history.
 
 mod adam;
+#[cfg(feature = "progress")]
+mod bar;
 mod batches;
 mod checkpoint;
 mod clip;
@@ -21,8 +23,11 @@ mod stepper;
 mod stopping;
 mod text;
 mod train;
+mod watch;
 
 pub use adam::{Adam, AdamW};
+#[cfg(feature = "progress")]
+pub use bar::ProgressBar;
 pub use batches::Batches;
 pub use checkpoint::Checkpoint;
 pub use clip::clip_norm;
@@ -36,3 +41,4 @@ pub use state::State;
 pub use stepper::Stepper;
 pub use stopping::EarlyStopping;
 pub use train::Training;
+pub use watch::Watch;

@@ -9,6 +9,8 @@ use crate::runtime::params::{Grad, Params};
 pub struct Progress<'p, T: Real = f64> {
     /// The step, from 1.
     pub step: u64,
+    /// The step at which the run ends if nothing ends it before.
+    pub last_step: u64,
     /// The epoch, from 1; in a training without batches each step is one.
     pub epoch: u64,
     /// The loss at `theta`, over the step's batch.

@@ -29,6 +29,7 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
             self.history.with_params(theta.layout());
         }
         let outcome = self.go(theta);
+        self.watches.iter_mut().for_each(|watch| watch.end());
         if !matches!(outcome, Ok(Outcome { reason: Stop::Paused, .. })) {
             self.counts = Counts::default();
             if let Some(stopping) = &mut self.stopping {
@@ -58,8 +59,10 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
             }
             let learning_rate = self.stepper.learning_rate();
             let (epoch, ends_epoch) = ((step - 1) / per_epoch + 1, step.is_multiple_of(per_epoch));
-            let progress = Progress { step, epoch, loss, theta, grad: &grad, learning_rate };
-            let observed = self.observer.as_mut().is_some_and(|observe| observe(&progress).is_break());
+            let progress = Progress { step, last_step: self.last_step(ends_epoch), epoch, loss, theta, grad: &grad, learning_rate };
+            // All of them see the step, whatever the others say.
+            let mut observed = false;
+            self.watches.iter_mut().for_each(|watch| observed |= watch.step(&progress).is_break());
             let mut stop = match (observed, self.settled(loss)) {
                 (true, _) => Some(Stop::Observer),
                 (false, true) => Some(Stop::Tolerance),
@@ -154,6 +157,20 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
             Limit::Steps(steps) => self.counts.steps >= steps,
             Limit::Epochs(epochs) => ends_epoch && self.counts.epochs.saturating_add(1) >= epochs,
         }
+    }
+
+    /// The step at which the run ends, if nothing ends it before; asked within the step after `done`, which has been counted.
+    fn last_step(&self, ends_epoch: bool) -> u64 {
+        let left = match self.limit {
+            Limit::Steps(steps) => steps.saturating_sub(self.counts.steps),
+            Limit::Epochs(epochs) => {
+                let per_epoch = self.per_epoch();
+                let more = epochs.saturating_sub(self.counts.epochs).saturating_sub(1);
+                let in_this = if ends_epoch { 0 } else { per_epoch - (self.done + 1) % per_epoch };
+                more.saturating_mul(per_epoch).saturating_add(in_this)
+            }
+        };
+        self.done.saturating_add(1).saturating_add(left)
     }
 
     /// Evaluates the validation loss after a step.

@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn the_text_form_is_exact() -> Result<()> {
         let name = "odd \"name\" # with\n\t\\ and \u{7f}\u{200b}é";
-        let params = [("", &[][..]), (name, &[2, 3])].map(|(name, dims)| Input { name: name.into(), shape: Shape::new(dims), place: None });
+        let params = [("", &[][..]), (name, &[2, 3])].map(|(name, dims)| Input::new(name, Shape::new(dims)));
         let numbers = [0.1, -0.0, f64::INFINITY, f64::MIN_POSITIVE / 8.0, f64::MAX, 1.0 / 3.0, -7.0];
         let mut state = State::new::<f64>("own \\ stepper", 0.1).settings(&[("a b", -0.0), ("c", 1e300)]).vector("v", &numbers).vector("w", &[0f32; 7]);
         (state.layout, state.counts, state.steps) = (Arc::new(Layout::new(&params)), vec![3, u64::MAX], u64::MAX);
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn every_cut_and_every_broken_line_is_an_error() {
-        let params = [Input { name: "w".into(), shape: Shape::new(&[9]), place: None }];
+        let params = [Input::new("w", Shape::new(&[9]))];
         let mut state = State::new::<f64>("adam", 0.1).settings(&[("eps", 1e-8)]).vector("m", &[1.0; 9]);
         (state.layout, state.counts) = (Arc::new(Layout::new(&params)), vec![3]);
         let text = state.to_string();

@@ -44,7 +44,7 @@ pub(super) fn read_param(params: &mut Vec<Input>, name: &str, dims: &[&str]) -> 
     if params.iter().any(|p| p.name == name) {
         return Err(format!("parameter {name:?} comes twice"));
     }
-    params.push(Input { name: name.into(), shape, place: None });
+    params.push(Input::new(name, shape));
     Ok(())
 }
 

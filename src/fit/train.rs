@@ -9,13 +9,13 @@ use super::progress::{EpochEnd, Progress};
 use super::schedule::Schedule;
 use super::stepper::{Stepper, bad};
 use super::stopping::EarlyStopping;
+use super::watch::{Observer, Watch};
 use crate::error::Result;
 use crate::real::Real;
 use crate::runtime::params::Params;
 use crate::runtime::program::Bound;
 use std::ops::ControlFlow;
 
-type Observer<'a, T> = Box<dyn FnMut(&Progress<'_, T>) -> ControlFlow<()> + 'a>;
 type EpochObserver<'a, T> = Box<dyn FnMut(&EpochEnd<'_, T>) -> ControlFlow<()> + 'a>;
 type Receiver<'a> = Box<dyn FnMut(&Checkpoint) -> ControlFlow<()> + 'a>;
 
@@ -125,7 +125,7 @@ pub struct Training<'a, 'd, T: Real, S> {
     pub(super) patience: u64,
     pub(super) record_every: u64,
     pub(super) record_params: bool,
-    pub(super) observer: Option<Observer<'a, T>>,
+    pub(super) watches: Vec<Box<dyn Watch<T> + 'a>>,
     pub(super) epoch_observer: Option<EpochObserver<'a, T>>,
     pub(super) checkpoint: Option<(u64, Receiver<'a>)>,
     pub(super) rates: Rates<'a>,
@@ -156,7 +156,7 @@ impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {
             patience: 5,
             record_every: 1,
             record_params: false,
-            observer: None,
+            watches: Vec::new(),
             epoch_observer: None,
             checkpoint: None,
             rates: Rates::Stepper,
@@ -238,9 +238,15 @@ impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {
         self
     }
 
-    /// Shows each step to this closure, before the step's update. `ControlFlow::Break(())` ends the run there, without the update.
-    pub fn observe(mut self, observer: impl FnMut(&Progress<'_, T>) -> ControlFlow<()> + 'a) -> Self {
-        self.observer = Some(Box::new(observer));
+    /// Shows each step to this closure, before the step's update. `ControlFlow::Break(())` ends the run there, without the update. Of several, all see
+    /// each step, in order.
+    pub fn observe(self, observer: impl FnMut(&Progress<'_, T>) -> ControlFlow<()> + 'a) -> Self {
+        self.watch(Observer(observer))
+    }
+
+    /// As [`Training::observe`], with something that is told of a run's end too: a [`ProgressBar`](super::ProgressBar) (feature `progress`), say.
+    pub fn watch(mut self, watch: impl Watch<T> + 'a) -> Self {
+        self.watches.push(Box::new(watch));
         self
     }
 

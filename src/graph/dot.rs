@@ -1,6 +1,7 @@
 //! The graph in Graphviz's language.
 
 use super::{Dag, Op};
+use crate::shape::Shape;
 use std::fmt::Write;
 
 /// The nodes that the outputs need, as a DOT digraph: boxes for inputs, ellipses for operations, an arrow from operand to user.
@@ -15,7 +16,8 @@ pub fn print(dag: &Dag) -> String {
             Op::Const(_) | Op::Count => "shape=plaintext",
             _ => "shape=ellipse",
         };
-        let label = format!("{}\n{}", dag.describe(id).replace('`', ""), node.shape);
+        let name = dag.describe(id).replace('`', "");
+        let label = if node.args.is_empty() && node.shape == Shape::default() { name } else { format!("{name}\n{}", node.shape) };
         let _ = writeln!(out, "  n{} [label={label:?}, {style}];", id.index());
         for a in &node.args {
             let _ = writeln!(out, "  n{} -> n{};", a.index(), id.index());

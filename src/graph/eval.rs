@@ -122,6 +122,28 @@ pub(crate) fn eval_node<'v>(dag: &Dag, id: NodeId, samples: usize, rounding: Rou
                 numbers.extend((0..rows).map(|i| source.map_or(0.0, |(operand, e)| value(node.args[operand as usize]).at(e as usize, i))));
             }
         }
+        Op::Dense(op) => {
+            let shapes: Vec<_> = node.args.iter().map(|a| dag.shape(*a)).collect();
+            let second = node.args.get(1).map_or(&[][..], |b| &value(*b).numbers);
+            numbers = super::dense::oracle(*op, &value(node.args[0]).numbers, second, op.sizes(&shapes));
+        }
+        Op::Gather => {
+            let (table, labels) = (value(node.args[0]), value(node.args[1]));
+            for e in 0..entries {
+                numbers.extend((0..rows).map(|i| table.numbers[labels.at(0, i) as usize * entries + e]));
+            }
+        }
+        Op::SumBy(groups) => {
+            let (terms, labels) = (value(node.args[0]), value(node.args[1]));
+            let mut members = vec![Vec::new(); *groups as usize];
+            for i in 0..samples {
+                members[labels.at(0, i) as usize].push(i);
+            }
+            let width = entries / *groups as usize;
+            for group in &members {
+                numbers.extend((0..width).map(|e| reduce(Fold::Sum, group.iter().map(|i| terms.at(e, *i)))));
+            }
+        }
     }
     Value { rows, numbers }
 }

@@ -105,6 +105,12 @@ fn formula(dag: &Dag, id: super::NodeId, pieces: &[Option<Piece>]) -> Piece {
         }
         Op::Reduce(fold, Axis::Samples) => Piece::atom(format!("{}({})", fold.name(), arg(0).text)),
         Op::Reduce(fold, Axis::Dim(k)) => Piece::atom(format!("{}_dim({}, {k} from the right)", fold.name(), arg(0).text)),
+        Op::Dense(d) => {
+            let list: Vec<&str> = (0..node.args.len()).map(|k| arg(k).text.as_str()).collect();
+            Piece::atom(format!("{}({})", d.name(), list.join(", ")))
+        }
+        Op::Gather => Piece::atom(format!("{}[{}]", arg(0).at_least(Binding::Atom), arg(1).text)),
+        Op::SumBy(groups) => Piece::atom(format!("sum_by({}, {}, {groups} groups)", arg(0).text, arg(1).text)),
         Op::Detach => Piece::atom(format!("detach({})", arg(0).text)),
         Op::Broadcast(to) => Piece::atom(format!("broadcast({}, {to})", arg(0).text)),
         Op::Arrange(a) => {

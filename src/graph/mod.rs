@@ -1,5 +1,6 @@
 //! The static graph: an arena of hash-consed nodes in SSA order. A node's operands always come before it.
 
+pub mod dense;
 pub mod dot;
 pub mod eval;
 pub mod infix;
@@ -163,6 +164,19 @@ pub enum Op {
     Detach,
     /// Entries of the operands in another arrangement.
     Arrange(Arc<Arrangement>),
+    /// A row of a table without samples for each sample, by label: operands `[rows, dims..]` and labels, result `[samples, dims..]`.
+    Gather,
+    /// For each of so many groups the sum over its samples: operands `[samples, dims..]` and labels, result `[groups, dims..]`.
+    SumBy(u32),
+    /// Linear algebra of large matrices without samples.
+    Dense(dense::Dense),
+}
+
+impl Op {
+    /// Whether it reduces over samples, and so ends a pass.
+    pub fn ends_pass(&self) -> bool {
+        matches!(self, Op::Reduce(_, Axis::Samples) | Op::SumBy(_))
+    }
 }
 
 /// Operands of a node.
@@ -189,6 +203,24 @@ pub struct Input {
     /// Its shape: with samples for data, without for parameters.
     pub shape: Shape,
     /// Where it was declared.
+    pub place: Option<Place>,
+    /// For a column of labels what they must be below.
+    pub labels: Option<Limit>,
+}
+
+impl Input {
+    /// An input of real numbers.
+    pub fn new(name: &str, shape: Shape) -> Self {
+        Input { name: name.into(), shape, place: None, labels: None }
+    }
+}
+
+/// What the labels of a column must be below.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Limit {
+    /// They are from 0 up to this, exclusive.
+    pub below: u32,
+    /// The use that sets the limit.
     pub place: Option<Place>,
 }
 
@@ -256,14 +288,39 @@ impl Dag {
     /// Declares a data input and returns its node; the name must be free.
     pub fn add_data(&mut self, name: &str, shape: Shape, place: Option<Place>) -> NodeId {
         let k = self.data.len() as u32;
-        self.data.push(Input { name: name.to_string(), shape, place });
+        self.data.push(Input { place, ..Input::new(name, shape) });
         self.push(Op::Data(k), Args::new(), place).expect("an input has a shape")
+    }
+
+    /// Declares a column of labels below a number and returns its node, whose value is the label as a number; the name must be free.
+    pub fn add_labels(&mut self, name: &str, below: u32, place: Option<Place>) -> NodeId {
+        let id = self.add_data(name, Shape::per_sample(&[]), place);
+        self.data.last_mut().expect("just added").labels = Some(Limit { below, place });
+        id
+    }
+
+    /// The limit of a node that is a column of labels.
+    pub fn labels(&self, id: NodeId) -> Option<Limit> {
+        match self.node(id).op {
+            Op::Data(k) => self.data[k as usize].labels,
+            _ => None,
+        }
+    }
+
+    /// Says that the labels of this node must be below a number; the lowest that was said counts.
+    pub(crate) fn limit_labels(&mut self, id: NodeId, below: usize, place: Option<Place>) {
+        if let Op::Data(k) = self.node(id).op
+            && let Some(limit) = &mut self.data[k as usize].labels
+            && below < limit.below as usize
+        {
+            *limit = Limit { below: below as u32, place };
+        }
     }
 
     /// Declares a parameter and returns its node; the name must be free.
     pub fn add_param(&mut self, name: &str, shape: Shape, place: Option<Place>) -> NodeId {
         let k = self.params.len() as u32;
-        self.params.push(Input { name: name.to_string(), shape, place });
+        self.params.push(Input { place, ..Input::new(name, shape) });
         self.push(Op::Param(k), Args::new(), place).expect("an input has a shape")
     }
 
@@ -303,6 +360,8 @@ impl Dag {
             Op::Elem(e) => e.arity(),
             Op::Reduce(..) | Op::Broadcast(_) | Op::Reshape(_) | Op::Detach => 1,
             Op::Arrange(_) => args.len(),
+            Op::Gather | Op::SumBy(_) => 2,
+            Op::Dense(d) => d.arity(),
         };
         if args.len() != arity {
             return None;
@@ -344,6 +403,22 @@ impl Dag {
                 let to = Shape::with(samples, arrangement.dims.clone());
                 let there = |(operand, entry): &(u32, u32)| args.get(*operand as usize).is_some_and(|a| (*entry as usize) < self.shape(*a).entries());
                 (to.is_sound() && to.entries() == arrangement.sources.len() && arrangement.sources.iter().flatten().all(there)).then_some(to)
+            }
+            Op::Dense(d) => {
+                let shapes: SmallVec<[&Shape; 2]> = args.iter().map(|a| self.shape(*a)).collect();
+                d.infer(&shapes)
+            }
+            Op::Gather => {
+                let (table, limit) = (shape(0)?, self.labels(args[1])?);
+                let (rows, dims) = table.dims().split_first()?;
+                (!table.varies_over_samples() && limit.below as usize <= *rows).then(|| Shape::per_sample(dims))
+            }
+            Op::SumBy(groups) => {
+                let (terms, limit) = (shape(0)?, self.labels(args[1])?);
+                let mut dims = Dims::from_slice(terms.dims());
+                dims.insert(0, *groups as usize);
+                let to = Shape::with(false, dims);
+                (terms.varies_over_samples() && limit.below <= *groups && to.is_sound()).then_some(to)
             }
         }
     }
@@ -400,7 +475,7 @@ impl Dag {
     pub fn describe(&self, id: NodeId) -> String {
         match &self.node(id).op {
             Op::Const(c) => format!("{:?}", c.value()),
-            Op::Data(k) => format!("data `{}`", self.data[*k as usize].name),
+            Op::Data(k) => format!("{} `{}`", if self.data[*k as usize].labels.is_some() { "labels" } else { "data" }, self.data[*k as usize].name),
             Op::Param(k) => format!("param `{}`", self.params[*k as usize].name),
             Op::Count => "count of samples".into(),
             Op::Elem(e) => match e.attribute() {
@@ -413,6 +488,9 @@ impl Dag {
             Op::Detach => "detach".into(),
             Op::Reshape(dims) => format!("reshape to {}", Shape::new(dims)),
             Op::Arrange(a) => format!("arrange to {}", Shape::new(&a.dims)),
+            Op::Dense(d) => d.name().into(),
+            Op::Gather => format!("gather by {}", self.describe(self.node(id).args[1])),
+            Op::SumBy(groups) => format!("sum in {groups} groups by {}", self.describe(self.node(id).args[1])),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! data x [samples]
+//! labels site 12
 //! param w []
 //! %0 = data x
 //! %1 = param w
@@ -10,7 +11,8 @@
 //! output loss %3
 //! ```
 
-use super::{Args, Axis, Dag, Fold, NodeId, Op};
+use super::dense::Dense;
+use super::{Args, Axis, Dag, Fold, Limit, NodeId, Op};
 use crate::error::{Error, Result};
 use crate::op::Elem;
 use crate::shape::{Dims, Shape};
@@ -21,7 +23,10 @@ pub fn print(dag: &Dag) -> String {
     let mut out = String::new();
     for (kind, inputs) in [("data", dag.data()), ("param", dag.params())] {
         for input in inputs {
-            let _ = writeln!(out, "{kind} {} {}", quote(&input.name), input.shape);
+            let _ = match input.labels {
+                Some(limit) => writeln!(out, "labels {} {}", quote(&input.name), limit.below),
+                None => writeln!(out, "{kind} {} {}", quote(&input.name), input.shape),
+            };
         }
     }
     for id in dag.ids() {
@@ -40,6 +45,9 @@ pub fn print(dag: &Dag) -> String {
             Op::Reduce(fold, Axis::Dim(k)) => write!(out, "reduce_{} {k}", fold.name()),
             Op::Broadcast(to) => write!(out, "broadcast {to}"),
             Op::Detach => write!(out, "detach"),
+            Op::Dense(d) => write!(out, "{}", d.name()),
+            Op::Gather => write!(out, "gather"),
+            Op::SumBy(groups) => write!(out, "sum_by {groups}"),
             Op::Reshape(dims) => write!(out, "reshape {}", Shape::new(dims)),
             Op::Arrange(a) => {
                 let _ = write!(out, "arrange {} (", Shape::new(&a.dims));
@@ -90,13 +98,20 @@ fn parse_line(dag: &mut Dag, ids: &mut Names, raw: &str) -> Result<(), String> {
     let mut at = Cursor { tokens: &tokens, next: 0 };
     let Some(head) = at.take() else { return Ok(()) };
     match head {
+        "labels" => {
+            let name = unquote(at.need("a name")?)?;
+            let word = at.need("a number")?;
+            let below = word.parse().map_err(|_| format!("`{word}` is no number of labels"))?;
+            at.end()?;
+            free(dag, &name)?;
+            dag.data.push(super::Input { name, shape: Shape::per_sample(&[]), place: None, labels: Some(Limit { below, place: None }) });
+            Ok(())
+        }
         "data" | "param" => {
             let name = unquote(at.need("a name")?)?;
             let shape = at.shape()?;
             at.end()?;
-            if dag.data().iter().chain(dag.params()).any(|i| i.name == name) {
-                return Err(format!("the name `{name}` is taken"));
-            }
+            free(dag, &name)?;
             if !shape.is_sound() {
                 return Err(format!("no value can have shape {shape}"));
             }
@@ -105,9 +120,9 @@ fn parse_line(dag: &mut Dag, ids: &mut Names, raw: &str) -> Result<(), String> {
             }
             // The input's node comes where its own line stands.
             if head == "data" {
-                dag.data.push(super::Input { name, shape, place: None });
+                dag.data.push(super::Input::new(&name, shape));
             } else {
-                dag.params.push(super::Input { name, shape, place: None });
+                dag.params.push(super::Input::new(&name, shape));
             }
             Ok(())
         }
@@ -148,8 +163,13 @@ fn parse_line(dag: &mut Dag, ids: &mut Names, raw: &str) -> Result<(), String> {
             }
             Ok(())
         }
-        other => Err(format!("expected `data`, `param`, `output` or a node, found `{other}`")),
+        other => Err(format!("expected `data`, `labels`, `param`, `output` or a node, found `{other}`")),
     }
+}
+
+/// Whether no input has this name yet.
+fn free(dag: &Dag, name: &str) -> Result<(), String> {
+    if dag.data().iter().chain(dag.params()).any(|i| i.name == name) { Err(format!("the name `{name}` is taken")) } else { Ok(()) }
 }
 
 fn parse_op(dag: &Dag, at: &mut Cursor<'_>) -> Result<Op, String> {
@@ -171,6 +191,12 @@ fn parse_op(dag: &Dag, at: &mut Cursor<'_>) -> Result<Op, String> {
         "param" => Op::Param(input(dag.params(), unquote(at.need("a name")?)?)?),
         "count" => Op::Count,
         "detach" => Op::Detach,
+        name if Dense::ALL.iter().any(|d| d.name() == name) => Op::Dense(*Dense::ALL.iter().find(|d| d.name() == name).expect("just seen")),
+        "gather" => Op::Gather,
+        "sum_by" => {
+            let word = at.need("a number of groups")?;
+            Op::SumBy(word.parse().map_err(|_| format!("`{word}` is no number of groups"))?)
+        }
         "broadcast" => Op::Broadcast(at.shape()?),
         "arrange" => {
             let dims = Dims::from_slice(at.shape()?.dims());

@@ -1,8 +1,10 @@
 //! Finds the node that made the first non-finite number: evaluates a graph operation by operation over blocks of samples, then walks back
 //! from a result that is not finite to the operation whose operands still were. Slow, small in memory, only run when something went wrong.
 
+use super::dense::{self, Dense};
 use super::eval::{Inputs, Rounding, Value, eval_node, exact};
 use super::{Axis, Dag, Fold, NodeId, Op};
+use crate::column::Column;
 use crate::error::NonFinite;
 use crate::op::Elem;
 use crate::real::Real;
@@ -11,7 +13,7 @@ use crate::real::Real;
 const BLOCK: usize = 1024;
 
 /// The origin of the first output that is not finite; `None` if all are finite.
-pub fn find<T: Real>(dag: &Dag, columns: &[Vec<&[T]>], samples: usize, params: &[Vec<f64>]) -> Option<NonFinite> {
+pub fn find<T: Real>(dag: &Dag, columns: &[Vec<Column<'_, T>>], samples: usize, params: &[Vec<f64>]) -> Option<NonFinite> {
     let none = vec![None; dag.nodes().len()];
     let mut trace = Trace { dag, columns, samples, params, known: none.clone(), rounded: none };
     trace.forward();
@@ -29,7 +31,7 @@ pub fn find<T: Real>(dag: &Dag, columns: &[Vec<&[T]>], samples: usize, params: &
 
 struct Trace<'a, 'd, T> {
     dag: &'a Dag,
-    columns: &'a [Vec<&'d [T]>],
+    columns: &'a [Vec<Column<'d, T>>],
     samples: usize,
     params: &'a [Vec<f64>],
     /// Values without samples.
@@ -45,7 +47,7 @@ impl<T: Real> Trace<'_, '_, T> {
     }
 
     fn inputs(&self, start: usize, len: usize) -> Inputs {
-        let column = |slices: &Vec<&[T]>| slices.iter().flat_map(|s| s[start..start + len].iter().map(|x| x.to_f64())).collect();
+        let column = |columns: &Vec<Column<'_, T>>| columns.iter().flat_map(|c| (start..start + len).map(|i| c.number(i))).collect();
         Inputs { samples: self.samples, data: self.columns.iter().map(column).collect(), params: self.params.to_vec() }
     }
 
@@ -61,7 +63,7 @@ impl<T: Real> Trace<'_, '_, T> {
             for id in dag.ids().filter(|id| live[id.index()]) {
                 let node = dag.node(id);
                 let operands = node.args.iter().all(|a| computable[a.index()]);
-                let reduction = matches!(node.op, Op::Reduce(_, Axis::Samples));
+                let reduction = node.op.ends_pass();
                 if node.shape.varies_over_samples() || self.known[id.index()].is_some() {
                     computable[id.index()] = operands || self.known[id.index()].is_some();
                 } else if operands && reduction {
@@ -77,18 +79,20 @@ impl<T: Real> Trace<'_, '_, T> {
             }
             let mut totals: Vec<Vec<f64>> = Vec::new();
             for id in &ready {
-                let Op::Reduce(fold, _) = dag.node(*id).op else { unreachable!("a reduction") };
-                totals.push(vec![fold.identity(); dag.shape(*id).entries()]);
+                totals.push(vec![fold_of(&dag.node(*id).op).identity(); dag.shape(*id).entries()]);
             }
             let needed = dag.reachable(ready.iter().map(|id| dag.node(*id).args[0]));
             for start in (0..self.samples).step_by(BLOCK) {
                 let len = BLOCK.min(self.samples - start);
                 let values = self.block(start, len, &needed);
                 for (id, totals) in ready.iter().zip(&mut totals) {
-                    let Op::Reduce(fold, _) = dag.node(*id).op else { unreachable!("a reduction") };
-                    let value = values[dag.node(*id).args[0].index()].as_ref().expect("needed");
-                    for (e, total) in totals.iter_mut().enumerate() {
+                    let node = dag.node(*id);
+                    let fold = fold_of(&node.op);
+                    let value = values[node.args[0].index()].as_ref().expect("needed");
+                    let width = dag.shape(node.args[0]).entries();
+                    for e in 0..width {
                         for i in 0..len {
+                            let total = &mut totals[self.group(*id, start + i) * width + e];
                             *total = fold.combine(*total, value.at(e, i));
                         }
                     }
@@ -97,6 +101,15 @@ impl<T: Real> Trace<'_, '_, T> {
             for (id, numbers) in ready.into_iter().zip(totals) {
                 self.keep(id, Value { rows: 1, numbers });
             }
+        }
+    }
+
+    /// The group of a sample in a sum by groups; 0 for any other reduction.
+    fn group(&self, id: NodeId, sample: usize) -> usize {
+        let node = self.dag.node(id);
+        match (&node.op, node.args.get(1).map(|labels| &self.dag.node(*labels).op)) {
+            (Op::SumBy(_), Some(Op::Data(k))) => self.columns[*k as usize][0].number(sample) as usize,
+            _ => 0,
         }
     }
 
@@ -117,15 +130,19 @@ impl<T: Real> Trace<'_, '_, T> {
         values
     }
 
-    /// The first sample, and the entry, at which a per-sample node is not finite.
+    /// The first sample, and the entry, at which a per-sample node is not finite, among the samples that count.
     fn first_bad_sample(&self, id: NodeId) -> Option<(usize, usize)> {
+        self.first_bad_sample_among(id, |_| true)
+    }
+
+    fn first_bad_sample_among(&self, id: NodeId, counts: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
         let needed = self.dag.reachable([id]);
         for start in (0..self.samples).step_by(BLOCK) {
             let len = BLOCK.min(self.samples - start);
             let values = self.block(start, len, &needed);
             let value = values[id.index()].as_ref()?;
             let entries = self.dag.shape(id).entries();
-            for i in 0..len {
+            for i in (0..len).filter(|i| counts(start + i)) {
                 if let Some(e) = (0..entries).find(|e| !value.at(*e, i).is_finite()) {
                     return Some((start + i, e));
                 }
@@ -145,8 +162,11 @@ impl<T: Real> Trace<'_, '_, T> {
                 let held = values.as_ref().and_then(|v| v[a.index()].as_ref()).or(known[a.index()].as_ref());
                 held.map_or(f64::NAN, |v| v.at(e, 0))
             };
-            if let Op::Reduce(fold, Axis::Samples) = node.op {
-                let Some((i, e)) = self.first_bad_sample(node.args[0]) else {
+            if node.op.ends_pass() {
+                let fold = fold_of(&node.op);
+                let group = entry / dag.shape(node.args[0]).entries();
+                let counts = |i| !matches!(node.op, Op::SumBy(_)) || self.group(id, i) == group;
+                let Some((i, e)) = self.first_bad_sample_among(node.args[0], counts) else {
                     // Every term is finite: the sum itself left the range, or there was nothing to reduce.
                     let inputs = if fold == Fold::Sum { vec![("finite terms, samples".to_string(), self.samples as f64)] } else { Vec::new() };
                     return self.report(id, None, inputs, number(&at_sample, id, entry));
@@ -155,16 +175,27 @@ impl<T: Real> Trace<'_, '_, T> {
                 at_sample = Some(self.block(i, 1, &dag.reachable([id])));
                 continue;
             }
-            let operands: Vec<(NodeId, usize)> = self.operands(id, entry);
+            let label = if node.op == Op::Gather { number(&at_sample, node.args[1], 0) } else { 0.0 };
+            let operands: Vec<(NodeId, usize)> = self.operands(id, entry, label as usize);
             let numbers: Vec<f64> = operands.iter().map(|(a, e)| number(&at_sample, *a, *e)).collect();
             // A selection made from its chosen operand alone.
             let follows = |k: usize| match node.op {
                 Op::Elem(Elem::Select) => k == if numbers[0] != 0.0 { 1 } else { 2 },
                 _ => true,
             };
-            let bad = (0..operands.len()).filter(|k| follows(*k) && !numbers[*k].is_finite()).min_by_key(|k| operands[*k].0);
+            // A constant that isn't finite was written on purpose: what led to its choice says more.
+            let made = |k: usize| !matches!(dag.node(operands[k].0).op, Op::Const(_));
+            let bad = (0..operands.len()).filter(|k| follows(*k) && made(*k) && !numbers[*k].is_finite()).min_by_key(|k| operands[*k].0);
             let Some(k) = bad else {
-                let inputs = operands.iter().zip(&numbers).map(|((a, _), x)| (dag.describe(*a), *x)).collect();
+                let inputs = match node.op {
+                    // Of a whole matrix the pivot that isn't positive.
+                    Op::Dense(Dense::Cholesky) => {
+                        let pivot = dense::bad_pivot(&numbers, numbers.len().isqrt());
+                        pivot.into_iter().map(|(row, x)| (format!("pivot of row {row}"), x)).collect()
+                    }
+                    Op::Dense(_) => Vec::new(),
+                    _ => operands.iter().zip(&numbers).map(|((a, _), x)| (dag.describe(*a), *x)).collect(),
+                };
                 return self.report(id, sample.filter(|_| node.shape.varies_over_samples()), inputs, number(&at_sample, id, entry));
             };
             (id, entry) = operands[k];
@@ -175,7 +206,7 @@ impl<T: Real> Trace<'_, '_, T> {
     }
 
     /// The operands' entries that an entry is made from.
-    fn operands(&self, id: NodeId, entry: usize) -> Vec<(NodeId, usize)> {
+    fn operands(&self, id: NodeId, entry: usize, label: usize) -> Vec<(NodeId, usize)> {
         let node = self.dag.node(id);
         match node.op {
             Op::Elem(_) | Op::Broadcast(_) => {
@@ -186,6 +217,21 @@ impl<T: Real> Trace<'_, '_, T> {
                 let into = crate::shape::broadcast_index(node.shape.dims(), self.dag.shape(node.args[0]).dims());
                 into.iter().enumerate().filter(|(_, t)| **t == entry).map(|(e, _)| (node.args[0], e)).collect()
             }
+            // Any entry of the matrices that this one is made from.
+            Op::Dense(_) => {
+                let batch = |id: NodeId, entry: usize| {
+                    let dims = self.dag.shape(id).dims();
+                    let size = dims[dims.len() - 2] * dims[dims.len() - 1];
+                    (entry / size, size)
+                };
+                let (matrix, _) = batch(id, entry);
+                let all = |a: &NodeId| {
+                    let (_, size) = batch(*a, 0);
+                    (matrix * size..(matrix + 1) * size).map(|e| (*a, e)).collect::<Vec<_>>()
+                };
+                node.args.iter().flat_map(all).collect()
+            }
+            Op::Gather => vec![(node.args[0], label * node.shape.entries() + entry), (node.args[1], 0)],
             Op::Arrange(ref a) => a.sources[entry].iter().map(|(operand, e)| (node.args[*operand as usize], *e as usize)).collect(),
             _ => node.args.iter().map(|a| (*a, entry)).collect(),
         }
@@ -195,6 +241,15 @@ impl<T: Real> Trace<'_, '_, T> {
         // A finite `f64` that the number type can't hold.
         let value = if value.is_finite() { T::from_f64(value).to_f64() } else { value };
         NonFinite { node: self.dag.describe(id), place: self.dag.node(id).place, sample, step: None, inputs, value }
+    }
+}
+
+/// How a reduction over samples combines.
+fn fold_of(op: &Op) -> Fold {
+    match op {
+        Op::Reduce(fold, Axis::Samples) => *fold,
+        Op::SumBy(_) => Fold::Sum,
+        _ => unreachable!("a reduction over samples"),
     }
 }
 
@@ -209,7 +264,7 @@ mod tests {
         // 0 / 0 would be. With w so that exp overflows upwards the result is finite.
         let dag = parse("data x [samples]\nparam w []\n%0 = data x\n%1 = param w\n%2 = const 0\n%3 = gt %0, %2\n%4 = ln %0\n%5 = select %3, %4, %2\n%6 = mul %1, %0\n%7 = exp %6\n%8 = mul %5, %7\n%9 = reduce_sum samples %8\noutput loss %9").unwrap();
         let x = [1.0, -2.0, 3.0, 800.0];
-        let columns = vec![vec![&x[..]]];
+        let columns = vec![vec![Column::Real(&x[..])]];
         assert_eq!(find(&dag, &columns, 4, &[vec![0.5]]), None);
         let found = find(&dag, &columns, 4, &[vec![1.0]]).unwrap();
         assert_eq!((found.node.as_str(), found.sample, found.inputs[0].1), ("exp", Some(3), 800.0));
@@ -220,10 +275,10 @@ mod tests {
     fn names_a_nan_in_the_data_and_an_overflowing_sum() {
         let dag = parse("data x [samples]\n%0 = data x\n%1 = reduce_sum samples %0\noutput loss %1").unwrap();
         let x = [1.0, f64::NAN];
-        let found = find(&dag, &[vec![&x[..]]], 2, &[]).unwrap();
+        let found = find(&dag, &[vec![Column::Real(&x[..])]], 2, &[]).unwrap();
         assert_eq!((found.node.as_str(), found.sample), ("data `x`", Some(1)));
         let x = [f64::MAX, f64::MAX];
-        let found = find(&dag, &[vec![&x[..]]], 2, &[]).unwrap();
+        let found = find(&dag, &[vec![Column::Real(&x[..])]], 2, &[]).unwrap();
         assert_eq!((found.node.as_str(), found.sample), ("sum over samples", None));
     }
 }

@@ -311,6 +311,44 @@ impl Kernel {
     }
 }
 
+/// A column that the runtime makes for each leaf before the steps run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Made {
+    /// The labels as numbers.
+    Number {
+        /// Which of [`PassKernels::labels`].
+        label: u32,
+    },
+    /// One entry of the rows of a call-stage table that the labels say.
+    Gather {
+        /// Which of [`PassKernels::labels`].
+        label: u32,
+        /// The table's first slot.
+        slot: u32,
+        /// How many rows it has.
+        rows: u32,
+        /// Entries in a row.
+        width: u32,
+        /// The entry.
+        entry: u32,
+    },
+}
+
+/// A sum over the samples of each group. Its terms are per-sample results after the pass's own, added up by the runtime in the order of the samples.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupSum {
+    /// Which of [`PassKernels::labels`].
+    pub label: u32,
+    /// How many groups.
+    pub groups: u32,
+    /// Entries of a term.
+    pub width: u32,
+    /// The column of terms of the first entry, among all groups' terms.
+    pub terms: u32,
+    /// The first slot of the results, which are `[groups, width]`.
+    pub slot: u32,
+}
+
 /// Everything one pass over the samples needs, apart from the data.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct PassKernels {
@@ -320,11 +358,17 @@ pub struct PassKernels {
     pub uniforms: Vec<u32>,
     /// For each local column the data input and its entry.
     pub columns: Vec<(u32, u32)>,
+    /// The label inputs used.
+    pub labels: Vec<u32>,
+    /// Columns after those, made for each leaf.
+    pub made: Vec<Made>,
+    /// Sums by groups, whose terms are written as outputs after the pass's own.
+    pub group_sums: Vec<GroupSum>,
     /// How many tile buffers the steps share.
     pub tiles: usize,
     /// For each accumulator how it folds, and the slot its result goes to.
     pub accumulators: Vec<(Fold, u32)>,
-    /// How many per-sample output columns are written.
+    /// How many per-sample output columns there are; what is written beyond are the terms of sums by groups.
     pub outputs: usize,
     /// Bytes of lanes that each accumulator has: 64, 128 or 256.
     pub lane_bytes: usize,
@@ -347,6 +391,11 @@ impl PassKernels {
             5..=8 => 128,
             _ => 64,
         };
+    }
+
+    /// How many columns of terms the sums by groups have.
+    pub fn terms(&self) -> usize {
+        self.group_sums.iter().map(|s| s.width as usize).sum()
     }
 
     /// Instructions executed per sample, roughly: for deciding whether threads pay.

@@ -56,6 +56,11 @@ pub fn elem<A: Math>(a: &mut A, op: Elem, x: &[A::F]) -> A::F {
             a.div(one, x[0])
         }
         Elem::Sqrt => a.sqrt(x[0]),
+        Elem::Pivot => {
+            let (zero, nan) = (a.lit(0.0), a.lit(f64::NAN));
+            let (root, positive) = (a.sqrt(x[0]), a.lt(zero, x[0]));
+            a.select(positive, root, nan)
+        }
         Elem::Square => a.mul(x[0], x[0]),
         Elem::Powi(n) => powi(a, x[0], n),
         Elem::Powf => a.math(MathFn::Pow, x[0], x[1]),

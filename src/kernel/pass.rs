@@ -2,7 +2,7 @@
 
 use super::arith::Arith;
 use super::build::Builder;
-use super::ir::{Access, Inst, Kernel, PassKernels, V};
+use super::ir::{Access, GroupSum, Inst, Kernel, Made, PassKernels, V};
 use super::lower;
 use crate::graph::{Axis, Dag, Fold, NodeId, Op};
 use crate::real::Real;
@@ -20,18 +20,40 @@ pub fn lower_pass<T: Real>(dag: &Dag, pass: &Pass, slots: &[usize], output_colum
         shared.kernels.tiles += dag.shape(*id).entries();
     }
     for id in &pass.reductions {
-        let Op::Reduce(fold, Axis::Samples) = dag.node(*id).op else { unreachable!("a reduction over samples") };
-        shared.accumulators.insert(*id, shared.kernels.accumulators.len());
         let first = slots[id.index()];
-        shared.kernels.accumulators.extend((0..dag.shape(*id).entries()).map(|e| (fold, (first + e) as u32)));
+        match dag.node(*id).op {
+            Op::Reduce(fold, Axis::Samples) => {
+                shared.accumulators.insert(*id, shared.kernels.accumulators.len());
+                shared.kernels.accumulators.extend((0..dag.shape(*id).entries()).map(|e| (fold, (first + e) as u32)));
+            }
+            Op::SumBy(groups) => {
+                let label = shared.label(dag.node(*id).args[1]);
+                let (width, terms) = (dag.shape(dag.node(*id).args[0]).entries() as u32, shared.kernels.terms() as u32);
+                shared.terms.insert(*id, outputs + terms as usize);
+                shared.kernels.group_sums.push(GroupSum { label, groups, width, terms, slot: first as u32 });
+            }
+            _ => unreachable!("a reduction over samples"),
+        }
     }
     for step in &pass.steps {
         let kernel = if step.dims.is_empty() { unrolled::<T>(&mut shared, step) } else { nested::<T>(&mut shared, step) };
         shared.kernels.steps.push(kernel);
     }
+    // Now that the data columns are all known, the made ones come after them.
+    let data = shared.kernels.columns.len() as u32;
+    for inst in shared.kernels.steps.iter_mut().flat_map(|s| &mut s.insts) {
+        if let Inst::Column(at) = inst
+            && at.base >= MADE
+        {
+            at.base = at.base - MADE + data;
+        }
+    }
     shared.kernels.choose_lanes();
     shared.kernels
 }
+
+/// Until all data columns are known, made columns are counted from here.
+const MADE: u32 = 1 << 31;
 
 /// What the steps of a pass share.
 struct Shared<'d> {
@@ -49,6 +71,10 @@ struct Shared<'d> {
     tiles: HashMap<NodeId, usize>,
     /// First accumulator of a reduction.
     accumulators: HashMap<NodeId, usize>,
+    /// First made column of labels and gathered rows.
+    made: HashMap<NodeId, usize>,
+    /// First output column of a sum by groups' terms.
+    terms: HashMap<NodeId, usize>,
 }
 
 impl<'d> Shared<'d> {
@@ -63,6 +89,8 @@ impl<'d> Shared<'d> {
             columns: HashMap::new(),
             tiles: HashMap::new(),
             accumulators: HashMap::new(),
+            made: HashMap::new(),
+            terms: HashMap::new(),
         }
     }
 
@@ -83,6 +111,13 @@ impl<'d> Shared<'d> {
         }
         let from = source(dag, id);
         match dag.node(from).op {
+            Op::Data(_) | Op::Gather if dag.labels(from).is_some() || dag.node(from).op == Op::Gather => {
+                let first = match self.made.get(&from) {
+                    Some(first) => *first,
+                    None => self.make(from),
+                };
+                Inst::Column(at(MADE as usize + first))
+            }
             Op::Data(k) => {
                 let first = *self.columns.entry(k).or_insert_with(|| {
                     let first = self.kernels.columns.len();
@@ -93,6 +128,35 @@ impl<'d> Shared<'d> {
             }
             _ => Inst::Tile(at(self.tiles[&from])),
         }
+    }
+}
+
+impl Shared<'_> {
+    /// The place of a label input among the pass's.
+    fn label(&mut self, labels: NodeId) -> u32 {
+        let Op::Data(input) = self.dag.node(labels).op else { unreachable!("labels are an input") };
+        let list = &mut self.kernels.labels;
+        let at = list.iter().position(|l| *l == input).unwrap_or_else(|| {
+            list.push(input);
+            list.len() - 1
+        });
+        at as u32
+    }
+
+    /// Plans the columns of labels as numbers, or of gathered rows; gives the first.
+    fn make(&mut self, id: NodeId) -> usize {
+        let first = self.kernels.made.len();
+        let node = self.dag.node(id);
+        if node.op == Op::Gather {
+            let (label, slot) = (self.label(node.args[1]), self.slots[node.args[0].index()] as u32);
+            let (rows, width) = (self.dag.shape(node.args[0]).dims()[0] as u32, node.shape.entries() as u32);
+            self.kernels.made.extend((0..width).map(|entry| Made::Gather { label, slot, rows, width, entry }));
+        } else {
+            let label = self.label(id);
+            self.kernels.made.push(Made::Number { label });
+        }
+        self.made.insert(id, first);
+        first
     }
 }
 
@@ -171,7 +235,9 @@ fn unrolled<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
                 }
                 out.into_iter().map(|v| v.expect("a dimension is not empty")).collect()
             }
-            Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count | Op::Reduce(_, Axis::Samples) => unreachable!("not a step's node"),
+            Op::Const(_) | Op::Data(_) | Op::Param(_) | Op::Count | Op::Reduce(_, Axis::Samples) | Op::Gather | Op::SumBy(_) | Op::Dense(_) => {
+                unreachable!("not a step's node")
+            }
         };
         if let Some(first) = shared.tiles.get(id) {
             for (e, v) in computed.iter().enumerate() {
@@ -184,10 +250,13 @@ fn unrolled<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
         values.insert(*id, computed);
     }
     for r in &step.reductions {
-        let (Op::Reduce(fold, _), first) = (&dag.node(*r).op, shared.accumulators[r]) else { unreachable!("a reduction") };
-        for e in 0..dag.shape(*r).entries() {
-            let v = entry(shared, &mut builder, &values, dag.node(*r).args[0], e);
-            builder.push(Inst::Accumulate(*fold, Access::fixed(first + e), v));
+        let value = dag.node(*r).args[0];
+        for e in 0..dag.shape(value).entries() {
+            let v = entry(shared, &mut builder, &values, value, e);
+            builder.push(match dag.node(*r).op {
+                Op::Reduce(fold, _) => Inst::Accumulate(fold, Access::fixed(shared.accumulators[r] + e), v),
+                _ => Inst::Output(Access::fixed(shared.terms[r] + e), v),
+            });
         }
     }
     for o in &step.outputs {
@@ -259,9 +328,11 @@ fn nested<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
     }
     for r in &step.reductions {
         let node = dag.node(*r);
-        let Op::Reduce(fold, _) = node.op else { unreachable!("a reduction") };
         let v = point(shared, &mut builder, &values, node.args[0], &access);
-        builder.push(Inst::Accumulate(fold, access(node.shape.dims(), shared.accumulators[r]), v));
+        builder.push(match node.op {
+            Op::Reduce(fold, _) => Inst::Accumulate(fold, access(node.shape.dims(), shared.accumulators[r]), v),
+            _ => Inst::Output(access(dag.shape(node.args[0]).dims(), shared.terms[r]), v),
+        });
     }
     for o in &step.outputs {
         let v = point(shared, &mut builder, &values, *o, &access);

@@ -3,10 +3,12 @@
 
 use super::arith::Scalar;
 use super::lower;
+use crate::graph::dense::Dense;
 use crate::graph::{Axis, Dag, Fold, NodeId, Op};
 use crate::op::Elem;
-use crate::shape::broadcast_index;
+use crate::shape::{Shape, broadcast_index};
 use smallvec::SmallVec;
+use std::ops::Range;
 
 /// An operand: where it starts among the slots, and which entry is read for each entry of the result.
 #[derive(Clone, Debug)]
@@ -74,6 +76,15 @@ enum Instruction {
         out: usize,
         sources: Vec<Option<usize>>,
     },
+    /// Linear algebra of a batch of matrices.
+    Dense {
+        op: Dense,
+        out: usize,
+        entries: usize,
+        left: Range<usize>,
+        right: Range<usize>,
+        sizes: [usize; 3],
+    },
     /// Each group of slots folds into one result.
     Fold {
         fold: Fold,
@@ -117,7 +128,13 @@ impl UniformProgram {
                     }
                     Instruction::Fold { fold: *fold, out, groups }
                 }
-                Op::Reduce(_, Axis::Samples) => unreachable!("a pass computes reductions over samples"),
+                Op::Dense(op) => {
+                    let shapes: SmallVec<[&Shape; 2]> = node.args.iter().map(|a| dag.shape(*a)).collect();
+                    let range = |k: usize| node.args.get(k).map_or(0..0, |a| slots[a.index()]..slots[a.index()] + dag.shape(*a).entries());
+                    Instruction::Dense { op: *op, out, entries, left: range(0), right: range(1), sizes: op.sizes(&shapes) }
+                }
+                Op::Gather => unreachable!("a gathered row belongs to a sample"),
+                Op::Reduce(_, Axis::Samples) | Op::SumBy(_) => unreachable!("a pass computes reductions over samples"),
             });
         }
         UniformProgram { instructions }
@@ -146,6 +163,11 @@ impl UniformProgram {
                     slots[*out] = lower::elem(&mut numbers, *op, &x);
                 }
                 Instruction::Elem { op, out, entries, args } => {
+                    // Slots are given in the order of the nodes, so the operands lie before the result.
+                    let (held, fresh) = slots.split_at_mut(*out);
+                    if arithmetic(*op, args, held, &mut fresh[..*entries]) {
+                        continue;
+                    }
                     for e in 0..*entries {
                         let mut x = [0.0; 3];
                         for (x, arg) in x.iter_mut().zip(args) {
@@ -164,12 +186,60 @@ impl UniformProgram {
                         slots[out + e] = source.map_or(0.0, |at| slots[at]);
                     }
                 }
+                Instruction::Dense { op, out, entries, left, right, sizes } => {
+                    let (held, fresh) = slots.split_at_mut(*out);
+                    op.run(&held[left.clone()], &held[right.clone()], &mut fresh[..*entries], *sizes);
+                }
                 Instruction::Fold { fold, out, groups } => {
                     for (e, group) in groups.iter().enumerate() {
-                        slots[out + e] = group.iter().fold(fold.identity(), |a, at| fold.combine(a, slots[*at]));
+                        slots[out + e] = pairwise(*fold, group, slots);
                     }
                 }
             }
         }
     }
+}
+
+/// The four rules of arithmetic over long vectors, as loops that the compiler vectorises; the same operations as the lowering's. False where it
+/// is something else.
+fn arithmetic(op: Elem, args: &[Operand], held: &[f64], out: &mut [f64]) -> bool {
+    enum Side<'a> {
+        One(f64),
+        Same(&'a [f64]),
+    }
+    let n = out.len();
+    let side = |k: usize| match args.get(k).map(|a| (&a.index, a.base)) {
+        Some((Index::One, base)) => Some(Side::One(held[base])),
+        Some((Index::Same, base)) => Some(Side::Same(&held[base..base + n])),
+        _ => None,
+    };
+    macro_rules! two {
+        (|$x:ident, $y:ident| $f:expr) => {
+            match (side(0), side(1)) {
+                (Some(Side::Same(a)), Some(Side::Same(b))) => out.iter_mut().zip(a).zip(b).for_each(|((o, $x), $y)| *o = $f),
+                (Some(Side::Same(a)), Some(Side::One(ref $y))) => out.iter_mut().zip(a).for_each(|(o, $x)| *o = $f),
+                (Some(Side::One(ref $x)), Some(Side::Same(b))) => out.iter_mut().zip(b).for_each(|(o, $y)| *o = $f),
+                _ => return false,
+            }
+        };
+    }
+    match (op, side(0)) {
+        (Elem::Add, _) => two!(|x, y| x + y),
+        (Elem::Sub, _) => two!(|x, y| x - y),
+        (Elem::Mul, _) => two!(|x, y| x * y),
+        (Elem::Div, _) => two!(|x, y| x / y),
+        (Elem::Square, Some(Side::Same(a))) => out.iter_mut().zip(a).for_each(|(o, x)| *o = x * x),
+        (Elem::Neg, Some(Side::Same(a))) => out.iter_mut().zip(a).for_each(|(o, x)| *o = -x),
+        _ => return false,
+    }
+    true
+}
+
+/// A fold in halves, so that the error of a long sum grows with the logarithm of its length.
+fn pairwise(fold: Fold, group: &[usize], slots: &[f64]) -> f64 {
+    if group.len() <= 16 {
+        return group.iter().fold(fold.identity(), |a, at| fold.combine(a, slots[*at]));
+    }
+    let (left, right) = group.split_at(group.len() / 2);
+    fold.combine(pairwise(fold, left, slots), pairwise(fold, right, slots))
 }

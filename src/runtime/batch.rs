@@ -6,7 +6,9 @@ use super::pass::Workers;
 use super::plan::{CompiledStage, Plan, Workspace};
 use super::program::{Bound, scalar, value_and_grad};
 use crate::backend::environment;
+use crate::column::Column;
 use crate::error::{Error, NonFinite, Result};
+use crate::labels::LabelColumn;
 use crate::real::Real;
 use rayon::prelude::*;
 use std::fmt;
@@ -43,16 +45,33 @@ pub struct Batch<'b, 'd, T: Real = f64> {
     /// The rows copied last.
     rows: Vec<usize>,
     window: Window,
-    columns: Vec<Column<'d, T>>,
+    columns: Vec<Chosen<'d, T>>,
     value: Option<Runner<T>>,
     gradient: Option<Runner<T>>,
 }
 
 /// A column and the chosen rows of it.
-struct Column<'d, T> {
+struct Chosen<'d, T> {
     input: usize,
-    from: &'d [T],
-    chosen: Vec<T>,
+    from: Column<'d, T>,
+    numbers: Vec<T>,
+    labels: Vec<u32>,
+}
+
+impl<T: Real> Chosen<'_, T> {
+    fn copy(&mut self, rows: &[usize]) {
+        match self.from {
+            Column::Real(x) => {
+                self.numbers.clear();
+                self.numbers.extend(rows.iter().map(|row| x[*row]));
+            }
+            // Checked when it was bound.
+            Column::Labels(x) => {
+                self.labels.clear();
+                self.labels.extend(rows.iter().map(|row| x.get(*row).and_then(|l| u32::try_from(l).ok()).unwrap_or(u32::MAX)));
+            }
+        }
+    }
 }
 
 /// Which samples a run is over.
@@ -64,8 +83,22 @@ struct Window {
 }
 
 impl Window {
-    fn of<'c, T>(&self, column: &'c Column<'_, T>) -> &'c [T] {
-        if self.copied { &column.chosen[self.rows.clone()] } else { &column.from[self.rows.clone()] }
+    fn of<'c, T: Real>(&self, column: &'c Chosen<'_, T>) -> Column<'c, T> {
+        match (self.copied, column.from) {
+            (false, from) => from.slice(self.rows.clone()),
+            (true, Column::Real(_)) => Column::Real(&column.numbers[self.rows.clone()]),
+            (true, Column::Labels(_)) => Column::Labels(column.labels[self.rows.clone()].into()),
+        }
+    }
+
+    fn numbers<'c, T: Real>(&self, column: &'c Chosen<'_, T>) -> &'c [T] {
+        let Column::Real(x) = self.of(column) else { unreachable!("binding checked what is bound") };
+        x
+    }
+
+    fn labels<'c, T: Real>(&self, column: &'c Chosen<'_, T>) -> LabelColumn<'c> {
+        let Column::Labels(x) = self.of(column) else { unreachable!("binding checked what is bound") };
+        x
     }
 }
 
@@ -78,7 +111,8 @@ impl<T: Real> fmt::Debug for Batch<'_, '_, T> {
 impl<'b, 'd, T: Real> Batch<'b, 'd, T> {
     pub(super) fn new(bound: &'b Bound<'d, T>) -> Self {
         let inputs = bound.table.inputs.iter().enumerate().filter(|(k, _)| bound.compiled.needed[*k]);
-        let columns = inputs.flat_map(|(input, slices)| slices.iter().map(move |from| Column { input, from, chosen: Vec::new() })).collect();
+        let columns =
+            inputs.flat_map(|(input, slices)| slices.iter().map(move |from| Chosen { input, from: *from, numbers: Vec::new(), labels: Vec::new() })).collect();
         Batch { bound, rows: Vec::new(), window: Window { copied: true, rows: 0..0 }, columns, value: None, gradient: None }
     }
 
@@ -97,10 +131,7 @@ impl<'b, 'd, T: Real> Batch<'b, 'd, T> {
         self.rows.extend_from_slice(rows);
         self.window = Window { copied: true, rows: 0..rows.len() };
         // A column at a time: with millions of rows one column stays in the caches where all don't.
-        let copy = |column: &mut Column<'d, T>| {
-            column.chosen.clear();
-            column.chosen.extend(rows.iter().map(|row| column.from[*row]));
-        };
+        let copy = |column: &mut Chosen<'d, T>| column.copy(rows);
         if rows.len().saturating_mul(self.columns.len()) >= PARALLEL_COPY && rayon::current_num_threads() > 1 {
             self.columns.par_iter_mut().for_each(copy);
         } else {
@@ -174,7 +205,7 @@ impl<'b, 'd, T: Real> Batch<'b, 'd, T> {
     /// # Errors
     /// [`Error::Layout`] for a point of another program.
     pub fn find_non_finite(&self, theta: &Params<T>) -> Result<Option<NonFinite>> {
-        let mut inputs: Vec<Vec<&[T]>> = vec![Vec::new(); self.bound.table.inputs.len()];
+        let mut inputs: Vec<Vec<Column<'_, T>>> = vec![Vec::new(); self.bound.table.inputs.len()];
         for column in &self.columns {
             inputs[column.input].push(self.window.of(column));
         }
@@ -187,8 +218,12 @@ impl<'b, 'd, T: Real> Batch<'b, 'd, T> {
     }
 }
 
-/// A stage's pass over a batch: its columns' places in the batch, and threads' working memory.
-type BatchPass<T> = (Vec<usize>, Workers<T>);
+/// A stage's pass over a batch: its columns' and labels' places in the batch, and threads' working memory.
+struct BatchPass<T> {
+    columns: Vec<usize>,
+    labels: Vec<usize>,
+    workers: Workers<T>,
+}
 
 /// The working memory to run a plan, its binding's part included, over columns that change from run to run.
 struct Runner<T: Real> {
@@ -196,8 +231,8 @@ struct Runner<T: Real> {
     /// One set of slots goes through both moments: it lies in the workspace of the one that runs.
     bind: Moment<T>,
     call: Moment<T>,
-    /// Empty between passes: room for a pass's columns.
-    room: Vec<&'static [T]>,
+    /// Empty between passes: room for a pass's columns and labels.
+    room: (Vec<&'static [T]>, Vec<LabelColumn<'static>>),
 }
 
 /// The stages of one moment.
@@ -208,7 +243,7 @@ struct Moment<T> {
 
 impl<T: Real> Runner<T> {
     /// The one kept, if it is large enough, else a new one.
-    fn for_batch<'r>(kept: &'r mut Option<Self>, plan: &Plan<T>, columns: &[Column<'_, T>], bound: &Bound<'_, T>, samples: usize) -> &'r mut Self {
+    fn for_batch<'r>(kept: &'r mut Option<Self>, plan: &Plan<T>, columns: &[Chosen<'_, T>], bound: &Bound<'_, T>, samples: usize) -> &'r mut Self {
         let fits = kept.as_ref().is_some_and(|runner| runner.capacity >= samples);
         if !fits {
             *kept = None;
@@ -220,15 +255,19 @@ impl<T: Real> Runner<T> {
             }
             let moment = |stages: &[CompiledStage<T>]| {
                 let place = |(input, entry): &(u32, u32)| first[*input as usize] + *entry as usize;
-                let pass = |stage: &CompiledStage<T>| Some((stage.pass.as_ref()?.kernels.columns.iter().map(place).collect(), Workers::new(samples)));
+                let pass = |stage: &CompiledStage<T>| {
+                    let kernels = &stage.pass.as_ref()?.kernels;
+                    let labels = kernels.labels.iter().map(|input| first[*input as usize]).collect();
+                    Some(BatchPass { columns: kernels.columns.iter().map(place).collect(), labels, workers: Workers::new(samples) })
+                };
                 Moment { workspace: Workspace::new(plan.image.clone(), stages, samples), passes: stages.iter().map(pass).collect() }
             };
-            Runner { capacity: samples, bind: moment(&plan.bind), call: moment(&plan.call), room: Vec::new() }
+            Runner { capacity: samples, bind: moment(&plan.bind), call: moment(&plan.call), room: (Vec::new(), Vec::new()) }
         })
     }
 
     /// Runs both moments; gives back the slots.
-    fn run(&mut self, plan: &Plan<T>, columns: &[Column<'_, T>], window: &Window, theta: &[T]) -> &[f64] {
+    fn run(&mut self, plan: &Plan<T>, columns: &[Chosen<'_, T>], window: &Window, theta: &[T]) -> &[f64] {
         let slots = &mut self.bind.workspace.slots;
         if let Some(slot) = plan.count {
             slots[slot] = window.rows.len() as f64;
@@ -247,21 +286,23 @@ impl<T: Real> Runner<T> {
 }
 
 impl<T: Real> Moment<T> {
-    fn run(&mut self, stages: &[CompiledStage<T>], columns: &[Column<'_, T>], window: &Window, room: &mut Vec<&'static [T]>) {
+    fn run(&mut self, stages: &[CompiledStage<T>], columns: &[Chosen<'_, T>], window: &Window, room: &mut (Vec<&'static [T]>, Vec<LabelColumn<'static>>)) {
         for (k, (stage, pass)) in stages.iter().zip(&self.passes).enumerate() {
             stage.uniforms.run(&mut self.workspace.slots);
-            if let (Some(compiled), Some((places, workers))) = (&stage.pass, pass) {
-                let mut slices: Vec<&[T]> = emptied(std::mem::take(room));
-                slices.extend(places.iter().map(|place| window.of(&columns[*place])));
-                self.workspace.run_pass(k, compiled, &slices, window.rows.len(), workers, &mut []);
-                *room = emptied(slices);
+            if let (Some(compiled), Some(BatchPass { columns: places, labels, workers })) = (&stage.pass, pass) {
+                let mut slices: Vec<&[T]> = emptied(std::mem::take(&mut room.0));
+                let mut label_slices: Vec<LabelColumn<'_>> = emptied(std::mem::take(&mut room.1));
+                slices.extend(places.iter().map(|place| window.numbers(&columns[*place])));
+                label_slices.extend(labels.iter().map(|place| window.labels(&columns[*place])));
+                self.workspace.run_pass(k, compiled, &slices, &label_slices, window.rows.len(), workers, &mut []);
+                *room = (emptied(slices), emptied(label_slices));
             }
         }
     }
 }
 
 /// The same vector, empty, for slices of another lifetime: collecting in place keeps its memory.
-fn emptied<'a, T>(mut slices: Vec<&[T]>) -> Vec<&'a [T]> {
+fn emptied<A, B>(mut slices: Vec<A>) -> Vec<B> {
     slices.clear();
     slices.into_iter().map(|_| unreachable!("it is empty")).collect()
 }

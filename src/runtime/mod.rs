@@ -2,6 +2,9 @@
 
 pub mod batch;
 pub mod columns;
+mod curvature;
+mod definite;
+mod groups;
 pub mod params;
 pub mod pass;
 pub mod plan;

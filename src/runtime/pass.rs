@@ -1,10 +1,12 @@
 //! One pass over bound samples: leaves in chunks, chunks in parallel where that pays, partial results combined in the fixed tree.
 
 use super::LEAF;
+use super::groups::{Carried, LeafColumns};
 use super::tree::Tree;
 use crate::backend::{self, Backend, Executable, Leaf, Scratch, environment};
 use crate::graph::Fold;
 use crate::kernel::ir::{Inst, PassKernels};
+use crate::labels::LabelColumn;
 use crate::real::Real;
 use crossbeam_queue::ArrayQueue;
 use rayon::prelude::*;
@@ -15,6 +17,9 @@ const MAX_CHUNKS: usize = 64;
 /// 100,000 samples, half a million here, take 41.7 us on one thread and 23.3 on two, so entering rayon costs about 2.5 us; at this threshold
 /// one thread needs some 22 us.
 const PARALLEL_WORK: usize = 1 << 18;
+
+/// Leaves a thread computes in one wave of a pass with sums by groups. The bits don't depend on it: it bounds the memory held for terms.
+const WAVE_LEAVES: usize = 2;
 
 /// A pass ready to run.
 pub struct CompiledPass<T> {
@@ -32,8 +37,12 @@ pub struct CompiledPass<T> {
 pub struct Samples<'a, T> {
     /// In the order of the pass's columns.
     pub columns: &'a [&'a [T]],
+    /// In the order of the pass's labels.
+    pub labels: &'a [LabelColumn<'a>],
     /// In the order of its uniforms.
     pub uniforms: &'a [T],
+    /// All of the call stage's values, for tables that labels index.
+    pub slots: &'a [f64],
     /// The first sample.
     pub start: usize,
     /// How many.
@@ -45,6 +54,17 @@ pub struct Worker<T> {
     scratch: Scratch<T>,
     sums: Vec<f64>,
     tree: Tree,
+    columns: LeafColumns<T>,
+}
+
+/// What a pass gives: each accumulator's total, each group's sum, per-sample results.
+pub struct Results<'a, T> {
+    /// In the order of the pass's accumulators.
+    pub totals: &'a mut [f64],
+    /// For each sum by groups a table, cleared before.
+    pub groups: &'a mut [Vec<Carried>],
+    /// For each per-sample result its samples.
+    pub outputs: &'a mut [Vec<T>],
 }
 
 /// Workers of one pass over one binding, handed out without a lock.
@@ -66,7 +86,7 @@ impl<T: Real> CompiledPass<T> {
     pub fn new(kernels: PassKernels, backend: Backend) -> Self {
         let executable = backend::prepare(backend, &kernels);
         let folds = kernels.accumulators.iter().map(|(f, _)| *f).collect();
-        let writes_outputs = kernels.steps.iter().flat_map(|s| &s.insts).any(|i| matches!(i, Inst::Output(..)));
+        let writes_outputs = kernels.steps.iter().flat_map(|s| &s.insts).any(|i| matches!(i, Inst::Output(at, _) if (at.base as usize) < kernels.outputs));
         CompiledPass { writes_outputs, cost: kernels.cost().max(1), executable, folds, kernels }
     }
 
@@ -82,29 +102,38 @@ impl<T: Real> CompiledPass<T> {
 
     /// Working memory for one thread, made anew.
     pub fn new_worker(&self, samples: usize) -> Worker<T> {
-        Worker { scratch: self.executable.scratch(), sums: vec![0.0; self.folds.len()], tree: Tree::new(self.folds.clone(), samples.div_ceil(LEAF)) }
+        Worker {
+            scratch: self.executable.scratch(),
+            sums: vec![0.0; self.folds.len()],
+            tree: Tree::new(self.folds.clone(), samples.div_ceil(LEAF)),
+            columns: LeafColumns::new(&self.kernels, samples),
+        }
     }
 
     fn idle_worker(&self, workers: &Workers<T>) -> Box<Worker<T>> {
         workers.idle.pop().unwrap_or_else(|| Box::new(self.new_worker(workers.samples)))
     }
 
-    /// Runs over `samples` samples with the caller's worker, and others where threads pay. `totals` receives each accumulator's result;
-    /// `partials` is room for [`Self::room`] numbers.
-    pub fn run(&self, data: Samples<'_, T>, own: &mut Worker<T>, workers: &Workers<T>, partials: &mut [f64], totals: &mut [f64], outputs: &mut [Vec<T>]) {
+    /// Runs over the samples with the caller's worker, and others where threads pay. `partials` is room for [`Self::room`] numbers.
+    pub fn run(&self, data: Samples<'_, T>, own: &mut Worker<T>, workers: &Workers<T>, partials: &mut [f64], results: Results<'_, T>) {
+        let Results { totals, groups, outputs } = results;
         let samples = data.len;
         let chunk = chunk_samples(samples);
         let parallel = samples > chunk && samples.saturating_mul(self.cost) >= PARALLEL_WORK && rayon::current_num_threads() > 1;
         let mut slices: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
         if !parallel {
-            self.run_chunk(data, own, totals, &mut slices);
+            self.run_chunk(data, own, totals, groups, &mut slices);
+            return;
+        }
+        if !groups.is_empty() {
+            self.run_in_waves(data, own, workers, totals, groups, &mut slices);
             return;
         }
         let part = |c: usize| Samples { start: c * chunk, len: chunk.min(samples - c * chunk), ..data };
         // A full queue of idle workers only means that this one is made anew another time.
         let run = |c: usize, row: &mut [f64], slices: &mut [&mut [T]]| {
             let mut worker = self.idle_worker(workers);
-            environment::with_default(|| self.run_chunk(part(c), &mut worker, row, slices));
+            environment::with_default(|| self.run_chunk(part(c), &mut worker, row, &mut [], slices));
             let _ = workers.idle.push(worker);
         };
         let width = self.folds.len();
@@ -128,24 +157,99 @@ impl<T: Real> CompiledPass<T> {
         }
     }
 
-    /// One chunk's partial result: its leaves, combined.
-    fn run_chunk(&self, data: Samples<'_, T>, worker: &mut Worker<T>, out: &mut [f64], outputs: &mut [&mut [T]]) {
-        let Worker { scratch, sums, tree } = worker;
-        let Samples { columns, uniforms, start, len } = data;
+    /// One chunk's partial result: its leaves, combined, and their groups' terms added up.
+    fn run_chunk(&self, data: Samples<'_, T>, worker: &mut Worker<T>, out: &mut [f64], groups: &mut [Vec<Carried>], outputs: &mut [&mut [T]]) {
+        let Samples { start, len, .. } = data;
         if len <= LEAF && len > 0 {
-            self.executable.run(&mut Leaf { columns, start, len, uniforms, outputs }, scratch, out);
+            self.run_leaf(data, worker, outputs);
+            out.copy_from_slice(&worker.sums);
+            worker.columns.add_to(groups, &self.kernels, data.labels, start, len);
             return;
         }
-        tree.clear();
+        worker.tree.clear();
         let mut done = 0;
         while done < len {
             let n = LEAF.min(len - done);
             let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(|o| &mut o[done..done + n]).collect();
-            self.executable.run(&mut Leaf { columns, start: start + done, len: n, uniforms, outputs: &mut parts }, scratch, sums);
-            tree.push(sums);
+            self.run_leaf(Samples { start: start + done, len: n, ..data }, worker, &mut parts);
+            worker.tree.push(&mut worker.sums);
+            worker.columns.add_to(groups, &self.kernels, data.labels, start + done, n);
             done += n;
         }
-        tree.finish(out);
+        worker.tree.finish(out);
+    }
+
+    /// One leaf: its accumulators are left in the worker's `sums`, its groups' terms in the worker's columns.
+    fn run_leaf(&self, data: Samples<'_, T>, worker: &mut Worker<T>, outputs: &mut [&mut [T]]) {
+        let Worker { scratch, sums, columns: made, .. } = worker;
+        let Samples { columns, labels, uniforms, slots, start, len } = data;
+        made.fill(&self.kernels, labels, slots, start, len);
+        self.executable.run(&mut Leaf { columns, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms }, scratch, sums);
+    }
+
+    /// A pass with sums by groups, on several threads: waves of leaves, each computed in parallel while the one before it is added up in order.
+    fn run_in_waves(
+        &self,
+        data: Samples<'_, T>,
+        own: &mut Worker<T>,
+        workers: &Workers<T>,
+        totals: &mut [f64],
+        groups: &mut [Vec<Carried>],
+        outputs: &mut [&mut [T]],
+    ) {
+        let leaves = data.len.div_ceil(LEAF);
+        // The outputs' samples leaf by leaf.
+        let mut parts: Vec<Vec<&mut [T]>> = (0..leaves).map(|_| Vec::new()).collect();
+        for column in outputs {
+            for (part, piece) in parts.iter_mut().zip(column.chunks_mut(LEAF)) {
+                part.push(piece);
+            }
+        }
+        let width = (WAVE_LEAVES * rayon::current_num_threads()).min(leaves);
+        let wave = || (0..width).map(|_| self.idle_worker(workers)).collect::<Vec<_>>();
+        let (mut ahead, mut behind) = (wave(), wave());
+        let leaf = |k: usize| Samples { start: data.start + k * LEAF, len: LEAF.min(data.len - k * LEAF), ..data };
+        own.tree.clear();
+        let mut waves = parts.chunks_mut(width).enumerate().map(|(w, parts)| (w * width, parts));
+        let compute = |wave: &mut Vec<Box<Worker<T>>>, (first, parts): (usize, &mut [Vec<&mut [T]>])| {
+            let run = |(k, (worker, part)): (usize, (&mut Box<Worker<T>>, &mut Vec<&mut [T]>))| {
+                environment::with_default(|| self.run_leaf(leaf(first + k), worker, part));
+            };
+            wave.par_iter_mut().zip(parts).enumerate().for_each(run);
+        };
+        let mut add_up = |wave: &mut Vec<Box<Worker<T>>>, first: usize, count: usize| {
+            for (k, worker) in wave.iter_mut().take(count).enumerate() {
+                own.tree.push(&mut worker.sums);
+                let part = leaf(first + k);
+                worker.columns.add_to(groups, &self.kernels, part.labels, part.start, part.len);
+            }
+        };
+        let mut done: Option<(usize, usize)> = None;
+        loop {
+            let next = waves.next();
+            let coming = next.as_ref().map(|(first, parts)| (*first, parts.len()));
+            rayon::join(
+                || {
+                    if let Some((first, count)) = done {
+                        environment::with_default(|| add_up(&mut behind, first, count));
+                    }
+                },
+                || {
+                    if let Some(next) = next {
+                        compute(&mut ahead, next);
+                    }
+                },
+            );
+            if coming.is_none() {
+                break;
+            }
+            done = coming;
+            std::mem::swap(&mut ahead, &mut behind);
+        }
+        own.tree.finish(totals);
+        for worker in ahead.into_iter().chain(behind) {
+            let _ = workers.idle.push(worker);
+        }
     }
 
     /// Numbers that `run` needs for partial results.

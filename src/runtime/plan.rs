@@ -1,12 +1,16 @@
 //! A compiled plan: slots for everything without samples, programs for the stages, kernels for the passes.
 
 use super::columns::Table;
-use super::pass::{CompiledPass, Samples, Worker, Workers};
+use super::groups::{self, Carried};
+use super::pass::{CompiledPass, Results, Samples, Worker, Workers};
 use crate::backend::{Backend, environment};
+use crate::column::Column;
 use crate::graph::{Dag, NodeId, Op};
+use crate::kernel::ir::Made;
 use crate::kernel::pass::lower_pass;
 use crate::kernel::text;
 use crate::kernel::uniform::UniformProgram;
+use crate::labels::LabelColumn;
 use crate::real::Real;
 use crate::schedule::{Passes, Schedule, Stage};
 use crossbeam_queue::ArrayQueue;
@@ -120,11 +124,17 @@ impl<T: Real> Plan<T> {
 
     /// The names of a pass's columns.
     fn column_names(&self, pass: &CompiledPass<T>) -> Vec<String> {
-        let name = |(input, e): &(u32, u32)| {
-            let input = &self.dag.data()[*input as usize];
+        let input = |k: u32| &self.dag.data()[k as usize];
+        let data = pass.kernels.columns.iter().map(|(k, e)| {
+            let input = input(*k);
             if input.shape.entries() == 1 { input.name.clone() } else { format!("{}[{e}]", input.name) }
-        };
-        pass.kernels.columns.iter().map(name).collect()
+        });
+        let label = |l: &u32| &input(pass.kernels.labels[*l as usize]).name;
+        let made = pass.kernels.made.iter().map(|made| match made {
+            Made::Number { label: l } => label(l).clone(),
+            Made::Gather { label: l, slot, entry, .. } => format!("slots from {slot}, row {}, entry {entry}", label(l)),
+        });
+        data.chain(made).collect()
     }
 
     /// Every pass's machine code as text.
@@ -145,8 +155,14 @@ impl<T: Real> Plan<T> {
         for (moment, k, stage) in self.stages() {
             if let Some(pass) = &stage.pass {
                 let names = self.column_names(pass);
+                let label = |l: &u32| &self.dag.data()[pass.kernels.labels[*l as usize] as usize].name;
                 out += &format!("{moment} pass {k}, {}, {} accumulators of {} lanes\n", T::NAME, pass.kernels.accumulators.len(), pass.kernels.lanes::<T>());
                 out += &text::print(&pass.kernels, &names);
+                for sum in &pass.kernels.group_sums {
+                    let first = pass.kernels.outputs + sum.terms as usize;
+                    let columns = first..first + sum.width as usize;
+                    out += &format!("outputs {columns:?} summed in {} groups by {}\n", sum.groups, label(&sum.label));
+                }
             }
         }
         out
@@ -173,14 +189,36 @@ impl<T: Real> Plan<T> {
     }
 }
 
-/// A pass's columns, and threads' working memory for it.
-type BoundPass<'d, T> = (Vec<&'d [T]>, Workers<T>);
+/// A pass's columns and labels, and threads' working memory for it.
+struct BoundPass<'d, T> {
+    columns: Vec<&'d [T]>,
+    labels: Vec<LabelColumn<'d>>,
+    workers: Workers<T>,
+}
+
+impl<'d, T: Real> BoundPass<'d, T> {
+    fn new(pass: &CompiledPass<T>, table: &Table<'d, T>) -> Self {
+        let real = |(input, e): &(u32, u32)| match table.inputs[*input as usize][*e as usize] {
+            Column::Real(x) => x,
+            Column::Labels(_) => unreachable!("binding checked what is bound"),
+        };
+        let labels = |input: &u32| match table.inputs[*input as usize][0] {
+            Column::Labels(x) => x,
+            Column::Real(_) => unreachable!("binding checked what is bound"),
+        };
+        BoundPass {
+            columns: pass.kernels.columns.iter().map(real).collect(),
+            labels: pass.kernels.labels.iter().map(labels).collect(),
+            workers: Workers::new(table.samples),
+        }
+    }
+}
 
 /// A plan with data: columns resolved, the bind moment's results in place.
 pub struct BoundPlan<'d, T> {
     slots: Vec<f64>,
     samples: usize,
-    /// For each call stage its pass's columns and workers.
+    /// For each call stage what its pass reads, and workers.
     passes: Vec<Option<BoundPass<'d, T>>>,
     workspaces: ArrayQueue<Box<Workspace<T>>>,
 }
@@ -191,6 +229,7 @@ pub(super) struct Workspace<T> {
     uniforms: Vec<T>,
     partials: Vec<f64>,
     totals: Vec<f64>,
+    groups: Vec<Vec<Carried>>,
     /// For each stage its pass's working memory on this thread.
     workers: Vec<Option<Worker<T>>>,
 }
@@ -206,14 +245,14 @@ impl<'d, T: Real> BoundPlan<'d, T> {
         if let Some(slot) = plan.count {
             workspace.slots[slot] = table.samples as f64;
         }
-        let columns = |pass: &CompiledPass<T>| pass.kernels.columns.iter().map(|(input, e)| table.inputs[*input as usize][*e as usize]).collect::<Vec<_>>();
         for (k, stage) in plan.bind.iter().enumerate() {
             stage.uniforms.run(&mut workspace.slots);
             if let Some(pass) = &stage.pass {
-                workspace.run_pass(k, pass, &columns(pass), table.samples, &Workers::new(table.samples), &mut []);
+                let BoundPass { columns, labels, workers } = BoundPass::new(pass, table);
+                workspace.run_pass(k, pass, &columns, &labels, table.samples, &workers, &mut []);
             }
         }
-        let passes = plan.call.iter().map(|s| s.pass.as_ref().map(|p| (columns(p), Workers::new(table.samples)))).collect();
+        let passes = plan.call.iter().map(|s| s.pass.as_ref().map(|p| BoundPass::new(p, table))).collect();
         BoundPlan { slots: workspace.slots, samples: table.samples, passes, workspaces: ArrayQueue::new(64) }
     }
 
@@ -229,10 +268,10 @@ impl<'d, T: Real> BoundPlan<'d, T> {
         }
         for (k, (stage, resolved)) in plan.call.iter().zip(&self.passes).enumerate() {
             stage.uniforms.run(&mut workspace.slots);
-            if let (Some(pass), Some((columns, workers))) = (&stage.pass, resolved) {
+            if let (Some(pass), Some(BoundPass { columns, labels, workers })) = (&stage.pass, resolved) {
                 // Only the pass that writes per-sample results sees their columns.
                 let outputs: &mut [Vec<T>] = if pass.writes_outputs { &mut *outputs } else { &mut [] };
-                workspace.run_pass(k, pass, columns, self.samples, workers, outputs);
+                workspace.run_pass(k, pass, columns, labels, self.samples, workers, outputs);
             }
         }
         let result = read(&workspace.slots);
@@ -250,18 +289,31 @@ impl<'d, T: Real> BoundPlan<'d, T> {
 impl<T: Real> Workspace<T> {
     pub(super) fn new(slots: Vec<f64>, stages: &[CompiledStage<T>], samples: usize) -> Self {
         let workers = stages.iter().map(|s| s.pass.as_ref().map(|p| p.new_worker(samples))).collect();
-        Workspace { slots, uniforms: Vec::new(), partials: Vec::new(), totals: Vec::new(), workers }
+        Workspace { slots, uniforms: Vec::new(), partials: Vec::new(), totals: Vec::new(), groups: Vec::new(), workers }
     }
 
     /// Runs the pass of stage `k` and puts its results into the slots.
-    pub(super) fn run_pass(&mut self, k: usize, pass: &CompiledPass<T>, columns: &[&[T]], len: usize, workers: &Workers<T>, outputs: &mut [Vec<T>]) {
-        let Workspace { slots, uniforms, partials, totals, workers: own } = self;
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn run_pass(
+        &mut self,
+        k: usize,
+        pass: &CompiledPass<T>,
+        columns: &[&[T]],
+        labels: &[LabelColumn<'_>],
+        len: usize,
+        workers: &Workers<T>,
+        outputs: &mut [Vec<T>],
+    ) {
+        let Workspace { slots, uniforms, partials, totals, groups, workers: own } = self;
         let Some(own) = &mut own[k] else { unreachable!("a stage with a pass has a worker") };
         uniforms.clear();
         uniforms.extend(pass.kernels.uniforms.iter().map(|slot| T::from_f64(slots[*slot as usize])));
         partials.resize(pass.room(len), 0.0);
         totals.resize(pass.kernels.accumulators.len(), 0.0);
-        pass.run(Samples { columns, uniforms, start: 0, len }, own, workers, partials, totals, outputs);
+        groups::clear(groups, &pass.kernels.group_sums);
+        let samples = Samples { columns, labels, uniforms, slots, start: 0, len };
+        pass.run(samples, own, workers, partials, Results { totals, groups, outputs });
+        groups::finish(groups, &pass.kernels.group_sums, slots);
         for ((_, slot), total) in pass.kernels.accumulators.iter().zip(totals) {
             slots[*slot as usize] = *total;
         }

@@ -4,6 +4,7 @@ use super::batch::Batch;
 use super::columns::{Columns, Table};
 use super::params::{Grad, Layout, Numbers, Params};
 use super::plan::{BoundPlan, Plan, Slot};
+use crate::column::Column;
 use crate::diff::Contribution;
 use crate::error::{Error, NonFinite, Place, Result};
 use crate::graph::eval::Inputs;
@@ -29,6 +30,8 @@ pub struct Compiled<T> {
     pub value: Plan<T>,
     /// Value and gradient.
     pub gradient: Option<Plan<T>>,
+    /// Value, gradient and Hessian-vector product, the vector as parameters after the formula's own; if that was asked for.
+    pub curvature: Option<Plan<T>>,
     /// All parameters of the graph.
     pub layout: Arc<Layout>,
     /// Those the gradient is taken by.
@@ -153,6 +156,16 @@ impl<T: Real> Program<T> {
         infix::print(self.dag())
     }
 
+    /// The graph of the formula as written.
+    pub fn formula_dag(&self) -> &Dag {
+        &self.compiled.primal
+    }
+
+    /// The graph of value and gradient as differentiation left it, before it is simplified; of the value alone if there is no gradient.
+    pub fn derived_dag(&self) -> &Dag {
+        &self.compiled.derived
+    }
+
     /// The simplified graph of value and gradient.
     pub fn dag(&self) -> &Dag {
         &self.compiled.gradient.as_ref().unwrap_or(&self.compiled.value).dag
@@ -207,6 +220,7 @@ pub struct Bound<'d, T: Real = f64> {
     pub(crate) table: Table<'d, T>,
     value: OnceLock<BoundPlan<'d, T>>,
     gradient: OnceLock<BoundPlan<'d, T>>,
+    pub(super) curvature: OnceLock<BoundPlan<'d, T>>,
 }
 
 impl<T: Real> fmt::Debug for Bound<'_, T> {
@@ -217,7 +231,7 @@ impl<T: Real> fmt::Debug for Bound<'_, T> {
 
 impl<'d, T: Real> Bound<'d, T> {
     pub(super) fn over(compiled: &Arc<Compiled<T>>, table: Table<'d, T>) -> Self {
-        Bound { compiled: compiled.clone(), table, value: OnceLock::new(), gradient: OnceLock::new() }
+        Bound { compiled: compiled.clone(), table, value: OnceLock::new(), gradient: OnceLock::new(), curvature: OnceLock::new() }
     }
 
     /// The number of samples.
@@ -297,14 +311,14 @@ impl<'d, T: Real> Bound<'d, T> {
     /// The inputs as the oracle takes them: copies of the first `samples` samples, and the point.
     pub(crate) fn inputs(&self, theta: &Params<T>, samples: usize) -> Inputs {
         let n = samples.min(self.table.samples);
-        let column = |slices: &Vec<&[T]>| slices.iter().flat_map(|s| s[..n].iter().map(|x| x.to_f64())).collect();
+        let column = |columns: &Vec<Column<'_, T>>| columns.iter().flat_map(|c| (0..n).map(|i| c.number(i))).collect();
         Inputs { samples: n, data: self.table.inputs.iter().map(column).collect(), params: split(theta) }
     }
 }
 
 /// The bound plan, made on first use. It is made outside of the cell: binding may run on rayon, whose threads may meanwhile take up another
 /// call of the same program, which must not wait for this one. Two threads may so make it twice; one is dropped.
-fn bound_plan<'c, 'd, T: Real>(cell: &'c OnceLock<BoundPlan<'d, T>>, plan: &Plan<T>, table: &Table<'d, T>) -> &'c BoundPlan<'d, T> {
+pub(super) fn bound_plan<'c, 'd, T: Real>(cell: &'c OnceLock<BoundPlan<'d, T>>, plan: &Plan<T>, table: &Table<'d, T>) -> &'c BoundPlan<'d, T> {
     match cell.get() {
         Some(bound) => bound,
         None => {
@@ -335,7 +349,7 @@ pub(super) fn value_and_grad<T: Real>(plan: &Plan<T>, slots: &[f64], grad: &mut 
 }
 
 /// Each parameter's numbers in `f64`.
-fn split<T: Real>(theta: &Params<T>) -> Vec<Vec<f64>> {
+pub(super) fn split<T: Real>(theta: &Params<T>) -> Vec<Vec<f64>> {
     theta.iter().map(|(_, values)| values.iter().map(|x| x.to_f64()).collect()).collect()
 }
 
@@ -370,6 +384,11 @@ impl<T: Real> Function<T> {
         Params::from_named(&self.compiled.layout, named)
     }
 
+    /// The point at the origin.
+    pub fn zeros(&self) -> Params<T> {
+        Params::zeros(&self.compiled.layout)
+    }
+
     /// Binds columns, as [`Program::bind`].
     ///
     /// # Errors
@@ -378,6 +397,25 @@ impl<T: Real> Function<T> {
         let table = self.compiled.table(columns)?;
         let bound = BoundPlan::new(&self.compiled.value, &table);
         Ok(BoundFunction { compiled: self.compiled.clone(), samples: table.samples, bound })
+    }
+
+    /// The value of a function of parameters alone: all numbers of all results, one after the other.
+    ///
+    /// ```
+    /// use tapeless::prelude::*;
+    /// # fn main() -> tapeless::Result<()> {
+    /// let g = Graph::new();
+    /// let scale = g.param("raw_scale").softplus().compile_function()?;
+    /// assert_eq!(scale.at(&scale.params([("raw_scale", 0.0)])?)?, [2f64.ln()]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Layout`] for a point of another program; [`Error::MissingColumn`] if it needs data.
+    pub fn at(&self, theta: &Params<T>) -> Result<Vec<T>> {
+        let results = self.bind::<&str, &[T]>([])?.eval(theta)?;
+        Ok(results.into_iter().flat_map(|array| array.numbers).collect())
     }
 
     /// How many passes over the samples it takes.

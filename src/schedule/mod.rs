@@ -14,7 +14,7 @@ mod steps;
 
 pub(crate) use steps::source;
 
-use crate::graph::{Axis, Dag, NodeId, Op};
+use crate::graph::{Dag, NodeId, Op};
 use crate::shape::Dims;
 use std::fmt;
 
@@ -97,7 +97,7 @@ impl Schedule {
             let call = matches!(node.op, Op::Param(_)) || node.args.iter().any(|a| when[a.index()].call);
             // What the bind moment computed is there at every stage of a call.
             let mut stage = node.args.iter().map(|a| when[a.index()]).filter(|w| w.call == call).map(|w| w.stage).max().unwrap_or(0);
-            if matches!(node.op, Op::Reduce(_, Axis::Samples)) {
+            if node.op.ends_pass() {
                 stage += 1;
             }
             when.push(When { call, stage });
@@ -115,7 +115,7 @@ impl Schedule {
                 }
                 grow(&mut stages, at + 1);
                 grow(&mut reductions, at + 1);
-                if matches!(node.op, Op::Reduce(_, Axis::Samples)) {
+                if node.op.ends_pass() {
                     reductions[at - 1].push(id);
                 } else {
                     stages[at].uniforms.push(id);

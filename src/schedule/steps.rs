@@ -21,17 +21,22 @@ enum Home {
 
 /// The column or computed node whose entries an alias has.
 pub(crate) fn source(dag: &Dag, mut id: NodeId) -> NodeId {
-    while is_alias(dag, id) && !matches!(dag.node(id).op, Op::Data(_)) {
+    while is_alias(dag, id) && !is_column(dag, id) {
         id = dag.node(id).args[0];
     }
     id
+}
+
+/// What the runtime hands to a kernel as columns: data, and the rows of a table by label.
+pub(crate) fn is_column(dag: &Dag, id: NodeId) -> bool {
+    matches!(dag.node(id).op, Op::Data(_) | Op::Gather)
 }
 
 /// Columns, and reshapes too large to be unrolled.
 fn is_alias(dag: &Dag, id: NodeId) -> bool {
     let node = dag.node(id);
     match node.op {
-        Op::Data(_) => true,
+        Op::Data(_) | Op::Gather => true,
         Op::Reshape(_) => node.shape.entries() > UNROLL,
         _ => false,
     }
@@ -129,7 +134,7 @@ fn store_operands(dag: &Dag, homes: &HashMap<NodeId, Home>, args: &[NodeId], lev
     for a in args.iter().filter(|a| dag.shape(**a).varies_over_samples()) {
         let here = matches!(&homes[a], Home::Step { level: l, dims: d } if *l == level && d == dims);
         let from = source(dag, *a);
-        if !here && !matches!(dag.node(from).op, Op::Data(_)) {
+        if !here && !is_column(dag, from) {
             stored[from.index()] = true;
         }
     }

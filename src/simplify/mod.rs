@@ -43,25 +43,30 @@ impl fmt::Display for Statistics {
 }
 
 /// When rules are applied, and which.
+#[derive(Clone, Copy)]
 struct Phase {
     name: &'static str,
     rules: &'static [Rule],
-    by_head: fn() -> &'static ByHead,
+    by_head: &'static ByHead,
     /// Before differentiation: detached values stay, formulas are made stable.
     before_diff: bool,
 }
 
-const SIMPLIFY: Phase = Phase { name: "simplify", rules: RULES, by_head: simplifying, before_diff: false };
-const STABILISE: Phase = Phase { name: "stabilise", rules: STABLE, by_head: stabilising, before_diff: true };
-
 /// Simplifies what the outputs need. The result computes the same up to what each applied rule's [`rules::Change`] says.
 pub fn simplify(dag: &Dag) -> (Dag, Statistics) {
-    run(&SIMPLIFY, dag)
+    run(&Phase { name: "simplify", rules: RULES, by_head: simplifying(), before_diff: false }, dag)
 }
 
 /// Replaces what the outputs need by stable formulas of the same value, for differentiation.
 pub fn stabilise(dag: &Dag) -> (Dag, Statistics) {
-    run(&STABILISE, dag)
+    run(&Phase { name: "stabilise", rules: STABLE, by_head: stabilising(), before_diff: true }, dag)
+}
+
+/// Either phase with other rules than its own: for tests that break them.
+#[doc(hidden)]
+pub fn apply(rules: &'static [Rule], before_diff: bool, dag: &Dag) -> (Dag, Statistics) {
+    let compiled: &'static [Compiled] = Vec::leak(rules::compile(rules));
+    run(&Phase { name: "other rules", rules, by_head: Box::leak(Box::new(by_head(compiled))), before_diff }, dag)
 }
 
 fn run(phase: &Phase, dag: &Dag) -> (Dag, Statistics) {
@@ -111,6 +116,8 @@ struct Facts {
     params: bool,
     /// A data column, or sums, differences and invariant multiples of such.
     affine: bool,
+    /// Not below 0, or NaN.
+    not_negative: bool,
 }
 
 struct Builder<'c> {
@@ -127,6 +134,8 @@ struct Binding {
     vars: [Option<NodeId>; 4],
     /// The dimension of `sum_dim`.
     axis: Option<u32>,
+    /// How many entries are along it.
+    extent: usize,
 }
 
 impl Builder<'_> {
@@ -146,7 +155,7 @@ impl Builder<'_> {
             return same;
         }
         if *steps > 0 {
-            for rule in rules_for((self.phase.by_head)(), &op) {
+            for rule in rules_for(self.phase.by_head, &op) {
                 let Some(binding) = self.matches_root(&rule.left, &op, &args) else { continue };
                 *steps -= 1;
                 self.counts[rule.index] += 1;
@@ -173,7 +182,15 @@ impl Builder<'_> {
                 Op::Elem(Elem::Div) => varies(0) && of(0).affine && !varies(1),
                 _ => false,
             };
-            self.facts.push(Facts { params, affine });
+            let not_negative = match &node.op {
+                Op::Const(c) => c.value() >= 0.0,
+                Op::Count | Op::Elem(Elem::Square | Elem::Abs | Elem::Exp | Elem::Exp2 | Elem::Sqrt | Elem::Softplus | Elem::Sigmoid | Elem::Relu) => true,
+                Op::Elem(Elem::Add | Elem::Mul | Elem::Div | Elem::Min | Elem::Max) => (0..2).all(|k| of(k).not_negative),
+                Op::Broadcast(_) | Op::Reshape(_) | Op::Reduce(..) | Op::Detach => of(0).not_negative,
+                Op::Arrange(_) => (0..node.args.len()).all(|k| of(k).not_negative),
+                _ => false,
+            };
+            self.facts.push(Facts { params, affine, not_negative });
         }
         id
     }
@@ -227,6 +244,12 @@ impl Builder<'_> {
             Op::Elem(Elem::Ln) if self.phase.before_diff => self.shift_exponents(args[0]),
             Op::Arrange(arrangement) => self.compose(arrangement, args, steps),
             Op::Reduce(_, Axis::Dim(axis)) if self.dag.shape(args[0]).extent_from_right(*axis as usize) == 1 => Some(args[0]),
+            // Samples are reduced entry by entry, under whatever dimensions: rules see what is below.
+            Op::Reduce(_, Axis::Samples) if matches!(inner(args[0]).op, Op::Reshape(_)) => {
+                let source = smallvec::smallvec![inner(args[0]).args[0]];
+                let reduced = self.emit(op.clone(), source, steps);
+                Some(self.widen(reduced, shape))
+            }
             // A reduction over samples of something repeated to the samples.
             Op::Reduce(fold, Axis::Samples) => {
                 let node = inner(args[0]);
@@ -327,6 +350,7 @@ impl Builder<'_> {
             (Pattern::Sum(inner), Op::Reduce(Fold::Sum, Axis::Samples)) => self.matches(inner, args[0], binding),
             (Pattern::SumDim(inner), Op::Reduce(Fold::Sum, Axis::Dim(axis))) => {
                 binding.axis = Some(*axis);
+                binding.extent = self.dag.shape(args[0]).extent_from_right(*axis as usize);
                 self.matches(inner, args[0], binding)
             }
             _ => false,
@@ -347,6 +371,7 @@ impl Builder<'_> {
             }
             Pattern::Number(c) => self.dag.as_constant(id) == Some(*c),
             Pattern::Count => self.dag.node(id).op == Op::Count,
+            Pattern::Extent => self.dag.as_constant(id) == Some(binding.extent as f64),
             _ => {
                 let node = self.dag.node(id);
                 self.matches_op(pattern, &node.op, &node.args, binding)
@@ -364,6 +389,7 @@ impl Builder<'_> {
             Kind::Curved => shape.varies_over_samples() && !facts.affine,
             Kind::CurvedData => shape.varies_over_samples() && !facts.affine && !facts.params,
             Kind::UnitAxis => shape.extent_from_right(binding.axis.expect("inside sum_dim") as usize) == 1,
+            Kind::NotNegative => facts.not_negative,
             Kind::Constant => matches!(self.dag.node(id).op, Op::Const(_)),
         }
     }
@@ -374,6 +400,7 @@ impl Builder<'_> {
             Pattern::Var(slot, _) => binding.vars[*slot].expect("a variable of the right side is on the left"),
             Pattern::Number(c) => self.push(Op::Const(Bits::from(*c)), none()),
             Pattern::Count => self.push(Op::Count, none()),
+            Pattern::Extent => self.push(Op::Const(Bits::from(binding.extent as f64)), none()),
             Pattern::Sum(inner) => {
                 let inner = self.build(inner, binding, steps);
                 self.emit(Op::Reduce(Fold::Sum, Axis::Samples), smallvec::smallvec![inner], steps)

@@ -10,9 +10,11 @@
 //! | `f` | a value that varies over samples and is not affine in the data |
 //! | `g` | as `f`, and without parameters |
 //! | `w` | a value with extent 1 along the dimension that `sum_dim` reduces |
+//! | `p` | a value that is never negative: squares, exponentials, sums of such |
 //! | `a b` | a constant |
 //!
-//! `sum` is the sum over samples, `sum_dim` over one static dimension, `count` the number of samples; `powi_N` is `powi` with that power.
+//! `sum` is the sum over samples, `sum_dim` over one static dimension, `count` the number of samples, `extent` that of entries along the dimension which
+//! `sum_dim` reduces; `powi_N` is `powi` with that power.
 //! Operands of `add` and `mul` match in either order. The rule for rules: a rule never makes the work in the loop over samples more, and
 //! its right side is nearer to the normal form than its left (invariant factors outside, negations outside, constants first), so that
 //! rewriting ends.
@@ -113,6 +115,9 @@ pub const RULES: &[Rule] = rules! {
     sum_from_data_term:   "sum(sub(g, f))"          => "sub(sum(g), sum(f))",               Rounding;
     sum_dim_of_product:   "sum_dim(mul(w, x))"      => "mul(w, sum_dim(x))",                Rounding;
     sum_dim_of_neg:       "sum_dim(neg(x))"         => "neg(sum_dim(x))",                   Exact;
+    sum_dim_of_unit_term: "sum_dim(add(w, f))"      => "add(mul(extent, w), sum_dim(f))",   Rounding;
+    sum_dim_minus_unit:   "sum_dim(sub(f, w))"      => "sub(sum_dim(f), mul(extent, w))",   Rounding;
+    sum_dim_from_unit:    "sum_dim(sub(w, f))"      => "sub(mul(extent, w), sum_dim(f))",   Rounding;
 };
 
 /// Rules that replace a formula by a stable one. They run before differentiation, so that the gradient is that of the stable formula; beside
@@ -135,6 +140,9 @@ pub const STABLE: &[Rule] = rules! {
     x_ln_x:               "mul(x, ln(x))"               => "xlogy(x, x)",                   Rounding;
     root_of_squares:      "sqrt(add(square(x), square(y)))" => "hypot(x, y)",               Rounding;
     root_of_products:     "sqrt(add(mul(x, x), mul(y, y)))" => "hypot(x, y)",               Rounding;
+    root_squared:         "square(sqrt(p))"             => "p",                             Rounding;
+    root_to_the_second:   "powi_2(sqrt(p))"             => "p",                             Rounding;
+    root_times_itself:    "mul(sqrt(p), sqrt(p))"       => "p",                             Rounding;
     root_of_powers:       "sqrt(add(powi_2(x), powi_2(y)))" => "hypot(x, y)",               Rounding;
 };
 
@@ -147,6 +155,8 @@ pub enum Pattern {
     Number(f64),
     /// The number of samples.
     Count,
+    /// The number of entries along the dimension of `sum_dim`.
+    Extent,
     /// The sum over samples.
     Sum(Box<Pattern>),
     /// The sum over one static dimension; both sides of a rule mean the same one.
@@ -170,6 +180,8 @@ pub enum Kind {
     CurvedData,
     /// `w`
     UnitAxis,
+    /// `p`
+    NotNegative,
     /// `a b`
     Constant,
 }
@@ -196,7 +208,8 @@ pub fn compiled_stable() -> &'static [Compiled] {
     COMPILED.get_or_init(|| compile(STABLE))
 }
 
-fn compile(rules: &'static [Rule]) -> Vec<Compiled> {
+/// Rules, parsed.
+pub fn compile(rules: &'static [Rule]) -> Vec<Compiled> {
     let one = |(index, rule): (usize, &'static Rule)| {
         let mut names = Vec::new();
         Compiled { index, left: parse(rule.left, &mut names), right: parse(rule.right, &mut names) }
@@ -239,6 +252,9 @@ fn parse<'t>(text: &'t str, names: &mut Vec<&'t str>) -> Pattern {
     if text == "count" {
         return Pattern::Count;
     }
+    if text == "extent" {
+        return Pattern::Extent;
+    }
     if let Ok(number) = text.parse::<f64>() {
         return Pattern::Number(number);
     }
@@ -252,6 +268,7 @@ fn parse<'t>(text: &'t str, names: &mut Vec<&'t str>) -> Pattern {
         "f" => Kind::Curved,
         "g" => Kind::CurvedData,
         "w" => Kind::UnitAxis,
+        "p" => Kind::NotNegative,
         "a" | "b" => Kind::Constant,
         _ => Kind::Any,
     };

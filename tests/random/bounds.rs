@@ -198,6 +198,64 @@ impl Bounds {
                     }
                 }
             }
+            Op::Gather => {
+                for e in 0..entries {
+                    for i in 0..rows {
+                        let from = operand(1).at(0, i).0 as usize * entries + e;
+                        let (y, error, mark) = operand(0).at(from, 0);
+                        // A table entry is read in the samples' type.
+                        numbers.push(y);
+                        errors.push(error.max(if self.precision.half_ulp < 1e-15 || error == 0.0 && y as f32 as f64 == y {
+                            0.0
+                        } else {
+                            y.abs() * self.precision.half_ulp
+                        }));
+                        marks.push(mark);
+                    }
+                }
+            }
+            Op::Dense(op) => {
+                let shapes: Vec<_> = node.args.iter().map(|a| dag.shape(*a)).collect();
+                let sizes = op.sizes(&shapes);
+                let given = |k: usize| if k < node.args.len() { operand(k).value.numbers.clone() } else { Vec::new() };
+                let run = |a: &[f64], b: &[f64]| {
+                    let mut out = vec![0.0; entries];
+                    op.run(a, b, &mut out, sizes);
+                    out
+                };
+                numbers = run(&given(0), &given(1));
+                errors = vec![0.0; entries];
+                // What nudges of the operands' errors and last bits do, several times.
+                for seed in 0..4u64 {
+                    let mut sides = super::Numbers(seed);
+                    let mut nudged = |k: usize| -> Vec<f64> {
+                        let doubts = if k < node.args.len() { operand(k).errors.clone() } else { Vec::new() };
+                        let mut move_one =
+                            |(x, e): (f64, f64)| x + if sides.bits() & 1 == 0 { 1.0 } else { -1.0 } * e.max(2.0 * self.precision.half_ulp * x.abs());
+                        given(k).into_iter().zip(doubts).map(&mut move_one).collect()
+                    };
+                    let (a, b) = (nudged(0), nudged(1));
+                    for ((error, moved), y) in errors.iter_mut().zip(run(&a, &b)).zip(&numbers) {
+                        let change = 16.0 * (moved - y).abs();
+                        *error = if change.is_nan() { f64::INFINITY } else { error.max(change) };
+                    }
+                }
+                let all = mark(how, (0..node.args.len()).flat_map(|k| operand(k).marks.clone()));
+                marks.extend((0..entries as u64).map(|e| mark(all, [e].into_iter())));
+            }
+            Op::SumBy(groups) => {
+                let width = entries / *groups as usize;
+                for group in 0..*groups as usize {
+                    for e in 0..width {
+                        let members = (0..inputs.samples).filter(|i| operand(1).at(0, *i).0 as usize == group);
+                        let (y, error, one) = self.reduce(Fold::Sum, members.clone().map(|i| operand(0).at(e, i)));
+                        numbers.push(y);
+                        errors.push(error);
+                        alone.push(one);
+                        marks.push(mark(how ^ group as u64, members.map(|i| operand(0).at(e, i).2)));
+                    }
+                }
+            }
             Op::Reshape(_) | Op::Detach => {
                 alone.extend_from_slice(&operand(0).alone);
                 numbers.extend_from_slice(&operand(0).value.numbers);

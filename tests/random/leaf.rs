@@ -45,12 +45,17 @@ pub fn awkward<T: Real>(numbers: &mut Numbers) -> T {
 
 /// Every number a pass gives over one leaf, as bits that are equal for all NaNs.
 pub fn run_pass<T: Real>(executable: &dyn Executable<T>, pass: &PassKernels, columns: &[Vec<T>], uniforms: &[T], start: usize, len: usize) -> Vec<u64> {
-    let slices: Vec<&[T]> = columns.iter().map(Vec::as_slice).collect();
+    // Data columns, then those made for the leaf.
+    let (data, made) = columns.split_at(pass.columns.len());
+    let slices: Vec<&[T]> = data.iter().map(Vec::as_slice).collect();
+    let made: Vec<Box<[T]>> = made.iter().map(|c| c[start..].into()).collect();
+    let mut terms = vec![vec![T::default(); len].into_boxed_slice(); pass.terms()];
     let mut outputs = vec![vec![T::default(); len]; pass.outputs];
     let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
     let mut sums = vec![0.0; pass.accumulators.len()];
     let mut scratch = executable.scratch();
-    executable.run(&mut Leaf { columns: &slices, start, len, uniforms, outputs: &mut parts }, &mut scratch, &mut sums);
+    executable.run(&mut Leaf { columns: &slices, made: &made, start, len, uniforms, outputs: &mut parts, terms: &mut terms }, &mut scratch, &mut sums);
     let bits = |x: f64| if x.is_nan() { u64::MAX } else { x.to_bits() };
-    sums.into_iter().map(bits).chain(outputs.iter().flatten().map(|x| bits(x.to_f64()))).collect()
+    let written = outputs.iter().flatten().chain(terms.iter().flatten());
+    sums.into_iter().map(bits).chain(written.map(|x| bits(x.to_f64()))).collect()
 }

@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use tapeless::graph::dense::Dense;
 use tapeless::graph::eval::Inputs;
 use tapeless::graph::{Args, Arrangement, Axis, Dag, Fold, NodeId, Op, text};
 use tapeless::op::Elem;
@@ -329,7 +330,8 @@ impl Builder {
                 let to = &options[extra % options.len()];
                 self.must(Op::Reshape(to.as_slice().into()), &[first])
             }
-            236..250 => {
+            236..243 => self.by_labels(first, extra),
+            243..250 => {
                 let mut to = dims.clone();
                 if extra.is_multiple_of(2) || to.is_empty() {
                     to.insert(0, [2, 3, 1, 5][extra / 4 % 4]);
@@ -344,8 +346,69 @@ impl Builder {
                 let shape = if self.varies(first) { Shape::per_sample(&to) } else { Shape::new(&to) };
                 if shape == *self.dag.shape(first) { first } else { self.push(Op::Broadcast(shape), &[first]).unwrap_or(first) }
             }
+            250..253 if !self.varies(first) => self.dense(first, extra),
             _ => self.operation(step, first),
         }
+    }
+
+    /// Dense linear algebra of a matrix without samples: a product, a factor, a solve.
+    fn dense(&mut self, first: NodeId, extra: usize) -> NodeId {
+        let matrix = self.param(4);
+        let dims = self.dag.shape(matrix).dims().to_vec();
+        let other = if self.dag.shape(first).dims() == dims.as_slice() {
+            first
+        } else {
+            let one = self.over_dims(first, Fold::Sum);
+            self.must(Op::Broadcast(Shape::new(&dims)), &[one])
+        };
+        let other = self.squashed(other, -2.0, 2.0);
+        let product = self.must(Op::Dense(Dense::Matmul), &[matrix, other]);
+        // M M^T + c I, so that there is a factor.
+        let transposed = Op::Arrange(Arc::new(Arrangement { dims: dims.as_slice().into(), sources: (0..9).map(|k| Some((0, k % 3 * 3 + k / 3))).collect() }));
+        let transposed = self.must(transposed, &[other]);
+        let square = self.must(Op::Dense(Dense::Matmul), &[other, transposed]);
+        let two = self.constant(2.0);
+        let diagonal = Op::Arrange(Arc::new(Arrangement { dims: dims.as_slice().into(), sources: (0..9).map(|k| (k % 4 == 0).then_some((0, 0))).collect() }));
+        let diagonal = self.must(diagonal, &[two]);
+        let definite = self.elem(Elem::Add, &[square, diagonal]);
+        let factor = self.must(Op::Dense(Dense::Cholesky), &[definite]);
+        match extra % 4 {
+            0 => product,
+            1 => factor,
+            2 => self.must(Op::Dense(Dense::SolveLower), &[factor, matrix]),
+            _ => self.must(Op::Dense(Dense::SolveLowerTransposed), &[factor, matrix]),
+        }
+    }
+
+    /// A row for each sample, or a sum for each group.
+    fn by_labels(&mut self, first: NodeId, extra: usize) -> NodeId {
+        let made = if self.varies(first) {
+            let groups = [3, 1, 7, 70][extra % 4];
+            let labels = self.labels(groups);
+            self.push(Op::SumBy(groups as u32), &[first, labels])
+        } else {
+            let Some(rows) = self.dag.shape(first).dims().first().copied() else {
+                // The label as a number, compared.
+                let labels = self.labels(3);
+                return self.elem(Elem::Eq, &[labels, first]);
+            };
+            let labels = self.labels(rows);
+            self.push(Op::Gather, &[first, labels])
+        };
+        made.unwrap_or(first)
+    }
+
+    /// A column of labels below a number.
+    fn labels(&mut self, below: usize) -> NodeId {
+        let name = format!("label{below}");
+        if let Some(at) = self.dag.data().iter().position(|i| i.name == name) {
+            return self.must(Op::Data(at as u32), &[]);
+        }
+        let numbers = (0..self.inputs.samples).map(|_| (self.numbers.bits() % below as u64) as f64).collect();
+        self.inputs.data.push(numbers);
+        let id = self.dag.add_labels(&name, below as u32, None);
+        self.bounds.extend(&self.dag, &self.inputs);
+        id
     }
 
     /// Entries of two values in another order: some twice, some not at all, some 0; or all of one, transposed.

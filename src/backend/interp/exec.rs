@@ -31,14 +31,14 @@ pub fn run<T: Real>(level: Level, program: &TileProgram<T>, leaf: &mut Leaf<'_, 
                 scratch.registers[*buffer][..n].fill(*identity);
             }
             if step.dims.is_empty() {
-                operations(level, &step.operations, program.lanes, Tile { point: &[], done, n }, leaf, scratch);
+                operations(level, &step.operations, program, Tile { point: &[], done, n }, leaf, scratch);
                 continue;
             }
             // The loop nest as an odometer.
             let mut point = crate::shape::Dims::new();
             point.resize(step.dims.len(), 0);
             'nest: loop {
-                operations(level, &step.operations, program.lanes, Tile { point: &point, done, n }, leaf, scratch);
+                operations(level, &step.operations, program, Tile { point: &point, done, n }, leaf, scratch);
                 let mut axis = step.dims.len();
                 loop {
                     if axis == 0 {
@@ -58,7 +58,8 @@ pub fn run<T: Real>(level: Level, program: &TileProgram<T>, leaf: &mut Leaf<'_, 
 }
 
 /// Every operation of a step at one point of its nest.
-fn operations<T: Real>(level: Level, list: &[Operation<T>], lanes: usize, tile: Tile<'_>, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>) {
+fn operations<T: Real>(level: Level, list: &[Operation<T>], program: &TileProgram<T>, tile: Tile<'_>, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>) {
+    let lanes = program.lanes;
     let Tile { point, done, n } = tile;
     for operation in list {
         // The target leaves its place while the operands are read; the register allocator never lets an operation read its target,
@@ -85,10 +86,18 @@ fn operations<T: Real>(level: Level, list: &[Operation<T>], lanes: usize, tile: 
             }
             Target::Output(at) => {
                 let column = at.at(point);
-                let out = std::mem::take(&mut leaf.outputs[column]);
-                let a = operand(&operation.sources[0], tile, leaf, scratch);
-                loops::copy(&mut out[done..done + n], a);
-                leaf.outputs[column] = out;
+                match column.checked_sub(program.outputs) {
+                    None => {
+                        let out = std::mem::take(&mut leaf.outputs[column]);
+                        loops::copy(&mut out[done..done + n], operand(&operation.sources[0], tile, leaf, scratch));
+                        leaf.outputs[column] = out;
+                    }
+                    Some(term) => {
+                        let mut out = std::mem::take(&mut leaf.terms[term]);
+                        loops::copy(&mut out[done..done + n], operand(&operation.sources[0], tile, leaf, scratch));
+                        leaf.terms[term] = out;
+                    }
+                }
             }
             Target::Accumulator(at) => {
                 let first = at.at(point) * lanes;
@@ -116,8 +125,11 @@ fn operand<'a, T: Real>(source: &Source<T>, tile: Tile<'_>, leaf: &'a Leaf<'_, '
         Source::Register(r) => Lanes(&scratch.registers[*r][..n]),
         Source::Tile(at) => Lanes(&scratch.registers[at.at(point)][..n]),
         Source::Column(at) => {
-            let start = leaf.start + done;
-            Lanes(&leaf.columns[at.at(point)][start..start + n])
+            let column = at.at(point);
+            match leaf.columns.get(column) {
+                Some(x) => Lanes(&x[leaf.start + done..][..n]),
+                None => Lanes(&leaf.made[column - leaf.columns.len()][done..done + n]),
+            }
         }
         Source::Uniform(at) => One(leaf.uniforms[at.at(point)]),
         Source::Constant(c) => One(*c),

@@ -78,6 +78,8 @@ pub struct TileProgram<T> {
     pub registers: usize,
     /// Samples in a tile.
     pub tile: usize,
+    /// Per-sample results; outputs beyond are terms of sums by groups.
+    pub outputs: usize,
 }
 
 impl<T: Real> TileProgram<T> {
@@ -92,7 +94,7 @@ impl<T: Real> TileProgram<T> {
         }
         let fits = TILE_BYTES / (registers.max(1) * size_of::<T>());
         let tile = (fits / SHORTEST_TILE * SHORTEST_TILE).clamp(SHORTEST_TILE, LONGEST_TILE);
-        TileProgram { steps, folds: pass.accumulators.iter().map(|(f, _)| *f).collect(), lanes: pass.lanes::<T>(), registers, tile }
+        TileProgram { steps, folds: pass.accumulators.iter().map(|(f, _)| *f).collect(), lanes: pass.lanes::<T>(), registers, tile, outputs: pass.outputs }
     }
 }
 

@@ -101,6 +101,14 @@ pub fn mask_register(n: u8) -> Register {
     Register::K0 + u32::from(n)
 }
 
+/// The entry whose pointer an access goes through: a column each its own, entries of anything else that lie in a row the first one's.
+pub fn pointed(table: Table, entry: Entry) -> Entry {
+    match entry {
+        Entry::Strided(k, _) if !matches!(table, Table::Column | Table::Output) => Entry::Strided(k, 0),
+        _ => entry,
+    }
+}
+
 impl<'p, I: Isa> Body<'p, I> {
     /// Nothing emitted yet.
     pub fn new(program: &'p Program, sizes: Sizes, frame: Frame) -> Self {
@@ -221,14 +229,15 @@ impl<'p, I: Isa> Body<'p, I> {
     /// and the last.
     pub fn address(&mut self, table: Table, entry: Entry) -> MemoryOperand {
         let ahead = (self.block * I::BYTES) as i64;
-        let pointer = self.pointers.get(&(table, entry)).copied();
-        if let Entry::Strided(k) = entry
+        let pointer = self.pointers.get(&(table, pointed(table, entry))).copied();
+        let beyond = if let Entry::Strided(_, n) = entry { i64::from(n) } else { 0 };
+        if let Entry::Strided(k, _) = entry
             && pointer.is_none()
         {
             let at = memory(Register::RSP, self.frame.pointer(k as usize));
             self.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, at));
             if matches!(table, Table::Column | Table::Output) {
-                self.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, memory(Register::RAX, 0)));
+                self.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, memory(Register::RAX, 8 * beyond)));
             }
         }
         let base = pointer.unwrap_or(Register::RAX);
@@ -243,13 +252,13 @@ impl<'p, I: Isa> Body<'p, I> {
                 indexed(base, Register::R8, ahead)
             }
             (Table::Tile, Entry::Fixed(n)) => indexed(Register::R10, Register::R8, i64::from(n) * self.sizes.tile as i64 + ahead),
-            (Table::Tile, Entry::Strided(_)) => indexed(base, Register::R8, ahead),
+            (Table::Tile, Entry::Strided(..)) => indexed(base, Register::R8, beyond * self.sizes.tile as i64 + ahead),
             (Table::Uniform, Entry::Fixed(n)) => memory(Register::RDX, i64::from(n) * self.sizes.number as i64),
-            (Table::Uniform, Entry::Strided(_)) => memory(base, 0),
+            (Table::Uniform, Entry::Strided(..)) => memory(base, beyond * self.sizes.number as i64),
             (Table::Accumulator, _) => {
                 let (base, at) = match entry {
                     Entry::Fixed(n) => (Register::RCX, i64::from(n) * self.sizes.lanes as i64),
-                    Entry::Strided(_) => (base, 0),
+                    Entry::Strided(..) => (base, beyond * self.sizes.lanes as i64),
                 };
                 if self.rotating { indexed(base, Register::R11, at) } else { memory(base, at + ahead) }
             }

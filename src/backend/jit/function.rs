@@ -9,7 +9,7 @@
 //! ```
 //! Register and stack map: `frame.rs` and `body.rs`.
 
-use super::body::{Body, Rm, Sizes, memory, tail};
+use super::body::{Body, Rm, Sizes, memory, pointed, tail};
 use super::code::{Code, Note, When};
 use super::frame::{Frame, words};
 use super::isa::{Isa, Vop};
@@ -170,28 +170,31 @@ impl<I: Isa> Function<'_, I> {
     /// General registers for the pointers that are used most.
     fn pointers(&mut self) {
         let mut counts: Vec<((Table, Entry), usize)> = Vec::new();
-        let mut count = |key: (Table, Entry), n: usize| match counts.iter().position(|(k, _)| *k == key) {
-            Some(at) => counts[at].1 += n,
-            // Beyond this many there is nothing to choose from that would matter.
-            None if counts.len() < 64 => counts.push((key, n)),
-            None => {}
+        let mut count = |(table, entry): (Table, Entry), n: usize| {
+            let key = (table, pointed(table, entry));
+            match counts.iter().position(|(k, _)| *k == key) {
+                Some(at) => counts[at].1 += n,
+                // Beyond this many there is nothing to choose from that would matter.
+                None if counts.len() < 64 => counts.push((key, n)),
+                None => {}
+            }
         };
         for (k, value) in self.program.values.iter().enumerate() {
             let uses = self.program.uses(Val(k as u32)).len();
             match value.home {
                 Home::Column(e) => count((Table::Column, e), uses),
-                Home::Tile(e @ Entry::Strided(_)) => count((Table::Tile, e), uses),
-                Home::Uniform(e @ Entry::Strided(_)) if !self.pinned.iter().any(|(v, _)| v.index() == k) => count((Table::Uniform, e), uses),
+                Home::Tile(e @ Entry::Strided(..)) => count((Table::Tile, e), uses),
+                Home::Uniform(e @ Entry::Strided(..)) if !self.pinned.iter().any(|(v, _)| v.index() == k) => count((Table::Uniform, e), uses),
                 _ => {}
             }
         }
         for op in &self.program.ops {
             match op.kind {
                 Kind::Output(e) => count((Table::Output, e), 1),
-                Kind::Store(e @ Entry::Strided(_)) | Kind::Fold(_, e @ Entry::Strided(_)) | Kind::FoldProduct(e @ Entry::Strided(_)) => {
+                Kind::Store(e @ Entry::Strided(..)) | Kind::Fold(_, e @ Entry::Strided(..)) | Kind::FoldProduct(e @ Entry::Strided(..)) => {
                     count((Table::Tile, e), 1)
                 }
-                Kind::Accumulate(_, e @ Entry::Strided(_)) | Kind::AccumulateProduct(e @ Entry::Strided(_)) => count((Table::Accumulator, e), 1),
+                Kind::Accumulate(_, e @ Entry::Strided(..)) | Kind::AccumulateProduct(e @ Entry::Strided(..)) => count((Table::Accumulator, e), 1),
                 _ => {}
             }
         }
@@ -233,7 +236,7 @@ impl<I: Isa> Function<'_, I> {
     fn invariants(&mut self, moving: bool) {
         for (v, r) in self.pinned.clone() {
             let value = self.program.values[v.index()];
-            if matches!(value.home, Home::Uniform(Entry::Strided(_))) == moving {
+            if matches!(value.home, Home::Uniform(Entry::Strided(..))) == moving {
                 self.body.note(Note::Invariant(value.origin));
                 self.body.load(v, I::vector(r));
             }
@@ -294,12 +297,12 @@ impl<I: Isa> Function<'_, I> {
     /// Everything at one point of the nest: all samples of the range.
     fn point(&mut self) {
         self.body.note(Note::Loop);
-        let moving: Vec<(Table, u32, Register)> =
-            self.body.pointers.iter().filter_map(|((t, e), r)| if let Entry::Strided(n) = e { Some((*t, *n, *r)) } else { None }).collect();
-        for (table, n, register) in moving {
+        let moving: Vec<(Table, u32, i32, Register)> =
+            self.body.pointers.iter().filter_map(|((t, e), r)| if let Entry::Strided(n, beyond) = e { Some((*t, *n, *beyond, *r)) } else { None }).collect();
+        for (table, n, beyond, register) in moving {
             self.mov(register, memory(Register::RSP, self.body.frame.pointer(n as usize)));
             if matches!(table, Table::Column | Table::Output) {
-                self.mov(register, memory(register, 0));
+                self.mov(register, memory(register, 8 * i64::from(beyond)));
             }
         }
         self.invariants(true);

@@ -1,6 +1,7 @@
 //! The two instruction sets behind one small trait: how wide, how many registers, whether masks have registers of their own; and the table
 //! that gives an operation its encoding in each.
 
+use super::jam::Group;
 use iced_x86::{Code, Register};
 
 /// A vector instruction set.
@@ -14,6 +15,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Masks live in mask registers `k1`..`k7`, an operand in memory can be one number for all lanes, and any instruction can be masked.
     /// Otherwise masks are vectors, and constants in memory are whole vectors.
     const MASKS: bool;
+    /// Points of a nest taken at once.
+    const GROUP: Group;
 
     /// Vector register `n`.
     fn vector(n: u8) -> Register;
@@ -34,6 +37,7 @@ impl Isa for Avx512 {
     const BYTES: usize = 64;
     const REGISTERS: usize = 32;
     const MASKS: bool = true;
+    const GROUP: Group = Group { single: 8, rows: 4, columns: 5 };
 
     fn vector(n: u8) -> Register {
         Register::ZMM0 + u32::from(n)
@@ -48,6 +52,7 @@ impl Isa for Avx2 {
     const BYTES: usize = 32;
     const REGISTERS: usize = 16;
     const MASKS: bool = false;
+    const GROUP: Group = Group { single: 4, rows: 2, columns: 2 };
 
     fn vector(n: u8) -> Register {
         Register::YMM0 + u32::from(n)

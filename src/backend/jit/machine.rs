@@ -45,8 +45,8 @@ pub enum Table {
 pub enum Entry {
     /// Always this one.
     Fixed(u32),
-    /// The one that the strided address of this number points to, at the nest's point.
-    Strided(u32),
+    /// So many entries beyond the one that the strided address of this number points to, at the nest's point.
+    Strided(u32, i32),
 }
 
 /// Where a value can be read, besides the register it may be in.
@@ -295,11 +295,13 @@ impl<T: Real> Lowering<'_, T> {
         if at.strides.iter().all(|s| *s == 0) {
             return Entry::Fixed(at.base);
         }
-        let known = self.strided.iter().position(|(t, a)| *t == table && a == at);
-        Entry::Strided(known.unwrap_or_else(|| {
+        // Entries that move together share an address.
+        let known = self.strided.iter().position(|(t, a)| *t == table && a.strides == at.strides);
+        let k = known.unwrap_or_else(|| {
             self.strided.push((table, at.clone()));
             self.strided.len() - 1
-        }) as u32)
+        });
+        Entry::Strided(k as u32, at.base.wrapping_sub(self.strided[k].1.base) as i32)
     }
 
     fn op(&mut self, kind: Kind, args: [Val; 3], origin: u32) -> Val {

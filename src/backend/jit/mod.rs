@@ -12,6 +12,7 @@ mod cpu;
 mod frame;
 mod function;
 mod isa;
+mod jam;
 mod listing;
 mod machine;
 mod operations;
@@ -73,10 +74,17 @@ pub struct Jit<T> {
     /// Samples in a tile.
     tile: usize,
     tiles: usize,
+    /// Data columns.
     columns: usize,
+    /// Columns made for the leaf.
+    made: usize,
     uniforms: usize,
-    /// Output columns that are written, at least.
-    outputs: usize,
+    /// Per-sample results of the whole plan.
+    results: usize,
+    /// Those that are written, at least.
+    written: usize,
+    /// Columns of terms of sums by groups.
+    terms: usize,
     code_bytes: usize,
     spills: u32,
     mend: usize,
@@ -113,23 +121,25 @@ impl<T: Real> Jit<T> {
         let size = size_of::<T>();
         let lanes = pass.lanes::<T>();
         let tile = tile(pass, size);
-        let sizes = Sizes { double: T::DOUBLE, number: size, tile: tile * size, lanes: lanes * size, columns: pass.columns.len() };
+        let sizes = Sizes { double: T::DOUBLE, number: size, tile: tile * size, lanes: lanes * size, columns: pass.columns.len() + pass.made.len() };
         let mut pool = Pool::default();
         let mut bytes = Bytes { code: Vec::new(), notes: Vec::new() };
         let mut steps = Vec::new();
         let mut spills = 0;
         let mut self_starting = true;
         for kernel in &pass.steps {
-            let expanded = expand::<T>(kernel);
-            let program = Program::new::<T>(&expanded, &mut pool, I::MASKS)?;
-            let emitted = function::step::<I>(&program, sizes, &mut pool, pass.tiles == 0)?;
-            spills = spills.max(emitted.slots);
-            self_starting &= emitted.starts || !kernel.insts.iter().any(|i| matches!(i, Inst::Accumulate(..) | Inst::AccumulateProduct(..)));
-            // Entries of functions at addresses that the fetch likes.
-            bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
-            let offset = bytes.code.len();
-            emitted.code.encode(&mut bytes);
-            steps.push(Step { offset, starts: starts(kernel) });
+            let mut starts = starts(kernel);
+            for expanded in jam::jam(&expand::<T>(kernel), I::GROUP) {
+                let program = Program::new::<T>(&expanded, &mut pool, I::MASKS)?;
+                let emitted = function::step::<I>(&program, sizes, &mut pool, pass.tiles == 0)?;
+                spills = spills.max(emitted.slots);
+                self_starting &= emitted.starts || !kernel.insts.iter().any(|i| matches!(i, Inst::Accumulate(..) | Inst::AccumulateProduct(..)));
+                // Entries of functions at addresses that the fetch likes.
+                bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
+                let offset = bytes.code.len();
+                emitted.code.encode(&mut bytes);
+                steps.push(Step { offset, starts: std::mem::take(&mut starts) });
+            }
         }
         let mut sums = None;
         if pass.accumulators.iter().any(|(f, _)| *f == Fold::Sum) {
@@ -144,7 +154,8 @@ impl<T: Real> Jit<T> {
             word[..c.len()].copy_from_slice(c);
             u64::from_le_bytes(word)
         });
-        let outputs = entries(pass, |inst| if let Inst::Output(at, _) = inst { Some(at) } else { None });
+        let result = |inst: &Inst| matches!(inst, Inst::Output(at, _) if (at.base as usize) < pass.outputs);
+        let written = entries(pass, |inst| if let Inst::Output(at, _) = inst { Some(at).filter(|_| result(inst)) } else { None });
         Ok(Jit {
             target,
             pages: Pages::new(&bytes.code)?,
@@ -160,8 +171,11 @@ impl<T: Real> Jit<T> {
             tile,
             tiles: pass.tiles,
             columns: pass.columns.len(),
+            made: pass.made.len(),
             uniforms: pass.uniforms.len(),
-            outputs,
+            results: pass.outputs,
+            written,
+            terms: pass.terms(),
             spills,
             mend: call::mender::<T>(I::BYTES),
         })
@@ -177,11 +191,15 @@ impl<T: Real> Jit<T> {
     /// The machine code of the pass this was compiled from, with what each instruction is for.
     pub fn listing(&self, pass: &PassKernels, columns: &[String]) -> String {
         let mut out = String::new();
-        for (k, step) in self.steps.iter().enumerate() {
+        let group = match self.target {
+            Target::Avx512(_) => Avx512::GROUP,
+            Target::Avx2(_) => Avx2::GROUP,
+        };
+        let kernels: Vec<Kernel> = pass.steps.iter().flat_map(|kernel| jam::jam(&expand::<T>(kernel), group)).collect();
+        for (k, (step, kernel)) in self.steps.iter().zip(&kernels).enumerate() {
             let end = self.steps.get(k + 1).map(|s| s.offset).or(self.sums).unwrap_or(self.code_bytes);
             out += &format!("step {k}, {} bytes\n", end - step.offset);
-            let expanded = expand::<T>(&pass.steps[k]);
-            listing::print(&self.pages.bytes()[step.offset..end], step.offset, &self.notes, &expanded, columns, &mut out);
+            listing::print(&self.pages.bytes()[step.offset..end], step.offset, &self.notes, kernel, columns, &mut out);
         }
         if let Some(start) = self.sums {
             out += &format!("sums, {} bytes\n", self.code_bytes - start);
@@ -196,7 +214,7 @@ fn tile(pass: &PassKernels, size: usize) -> usize {
     if pass.tiles == 0 {
         return WHOLE;
     }
-    let fits = TILE_BYTES / ((pass.columns.len() + pass.tiles + pass.outputs) * size);
+    let fits = TILE_BYTES / ((pass.columns.len() + pass.made.len() + pass.tiles + pass.outputs + pass.terms()) * size);
     (fits / SHORTEST_TILE * SHORTEST_TILE).clamp(SHORTEST_TILE, LONGEST_TILE)
 }
 
@@ -224,10 +242,11 @@ fn check(pass: &PassKernels) -> Result<(), String> {
         let mut accumulated = Vec::new();
         for inst in &kernel.insts {
             let (at, len, what) = match inst {
-                Inst::Column(at) => (at, pass.columns.len(), "column"),
+                Inst::Column(at) => (at, pass.columns.len() + pass.made.len(), "column"),
                 Inst::Tile(at) | Inst::Store(at, _) | Inst::Fold(_, at, _) | Inst::FoldProduct(at, ..) => (at, pass.tiles, "tile buffer"),
                 Inst::Uniform(at) => (at, pass.uniforms.len(), "uniform"),
-                Inst::Output(at, _) => (at, pass.outputs, "output"),
+                Inst::Output(at, _) if (at.base as usize) < pass.outputs => (at, pass.outputs, "output"),
+                Inst::Output(at, _) => (at, pass.outputs + pass.terms(), "term"),
                 Inst::Accumulate(_, at, _) | Inst::AccumulateProduct(at, ..) => (at, pass.accumulators.len(), "accumulator"),
                 _ => continue,
             };
@@ -273,7 +292,7 @@ impl<T: Real> Executable<T> for Jit<T> {
         Scratch {
             registers: vec![vec![T::default(); tiles].into_boxed_slice()],
             lanes: vec![T::default(); self.lanes * self.folds.len() + slack],
-            words: vec![0; words::COLUMNS + self.columns + self.outputs],
+            words: vec![0; words::COLUMNS + self.columns + self.made + self.results + self.terms],
         }
     }
 
@@ -304,11 +323,21 @@ impl<T: Real> Jit<T> {
         let size = size_of::<T>();
         let Scratch { registers, lanes, words } = scratch;
         let end = leaf.start.checked_add(leaf.len).unwrap_or_else(|| panic!("a leaf of {} samples from {}", leaf.len, leaf.start));
-        assert!(leaf.columns.len() >= self.columns && leaf.uniforms.len() >= self.uniforms && leaf.outputs.len() >= self.outputs, "a leaf lacks something");
+        let room = |buffers: &[Box<[T]>], n| buffers.len() >= n && buffers.iter().all(|b| b.len() >= leaf.len);
+        let whole = leaf.columns.len() >= self.columns && leaf.uniforms.len() >= self.uniforms && leaf.outputs.len() >= self.written;
+        assert!(whole && room(leaf.made, self.made) && room(leaf.terms, self.terms), "a leaf lacks something");
         let (fixed, tables) = words.split_at_mut(words::COLUMNS);
-        let (columns, outputs) = tables.split_at_mut(self.columns);
-        for (word, column) in columns.iter_mut().zip(leaf.columns) {
+        let (columns, outputs) = tables.split_at_mut(self.columns + self.made);
+        let (data, made) = columns.split_at_mut(self.columns);
+        for (word, column) in data.iter_mut().zip(leaf.columns) {
             *word = column[leaf.start..end].as_ptr() as usize;
+        }
+        for (word, column) in made.iter_mut().zip(leaf.made) {
+            *word = column.as_ptr() as usize;
+        }
+        let (outputs, terms) = outputs.split_at_mut(self.results);
+        for (word, column) in terms.iter_mut().zip(leaf.terms.iter_mut()) {
+            *word = column.as_mut_ptr() as usize;
         }
         for (word, output) in outputs.iter_mut().zip(leaf.outputs.iter_mut()) {
             *word = output[..leaf.len].as_mut_ptr() as usize;

@@ -1,0 +1,205 @@
+//! Contractions: several points of a nest at once, so that what they share is loaded once and what they add up stays in registers.
+//!
+//! A nest such as `z[k] += x[j] * w[j, k]` over a tile of samples loads and stores `z[k]` for every `j`, and loads `x[j]` for every `k`. Taken four by
+//! five, the body loads four `x` and five `z` for twenty products:
+//!
+//! ```text
+//!   for j in (0..32) by 4                         region: the points that whole groups cover; what is left over gets kernels of its own
+//!     for k in (0..10) by 5
+//!       for a block of samples
+//!         z0 = tile[k], .. z4 = tile[k+4]         each loaded once, chained through its products in the order of j, stored once
+//!         x0 = x[j]; z0 = fma x0 * w[j,k] + z0; ..
+//! ```
+//!
+//! The adjoint `acc[j, k] += x[j] * r[k]` keeps its twenty accumulators in registers over all blocks of the tile. Every sum has the order it had
+//! point by point, so the bits are the interpreter's.
+
+use crate::graph::Fold;
+use crate::kernel::ir::{Access, Bin, Cmp, Inst, Kernel, V};
+use std::collections::HashMap;
+
+/// Instructions of a body that is worth taking several times: loads, a product or two, a sink.
+const SHORT: usize = 16;
+
+/// How many points are taken at once, along a single dimension and along the last two.
+#[derive(Clone, Copy)]
+pub struct Group {
+    /// Along the only dimension.
+    pub single: usize,
+    /// Along the last but one.
+    pub rows: usize,
+    /// Along the last, at most.
+    pub columns: usize,
+}
+
+/// The kernel as one or several that run one after the other, each taking groups of points at once. A kernel without a nest, or with a long
+/// body, stays as it is.
+pub fn jam(kernel: &Kernel, group: Group) -> Vec<Kernel> {
+    let rank = kernel.dims.len();
+    if rank == 0 || kernel.insts.len() > SHORT {
+        return vec![kernel.clone()];
+    }
+    let mut by = vec![1; rank];
+    // A sum over both of two dimensions has one order only: point by point along the last.
+    let both = |at: &Access| rank > 1 && at.strides.iter().rev().take(2).all(|s| *s == 0);
+    let mixed = kernel.insts.iter().any(|inst| matches!(inst, Inst::Fold(_, at, _) | Inst::FoldProduct(at, ..) if both(at) || at.strides.is_empty()));
+    if rank == 1 || mixed {
+        by[rank - 1] = group.single.min(kernel.dims[rank - 1]);
+    } else {
+        by[rank - 2] = group.rows.min(kernel.dims[rank - 2]);
+        by[rank - 1] = even(kernel.dims[rank - 1], group.columns);
+    }
+    // Whole groups first, along every dimension: the order of every sum.
+    let mut regions: Vec<Vec<(usize, usize)>> = vec![Vec::new()];
+    for (extent, by) in kernel.dims.iter().zip(&by) {
+        let whole = extent / by * by;
+        let parts = [(0, whole, *by), (whole, extent - whole, extent - whole)];
+        regions = regions
+            .into_iter()
+            .flat_map(|held| {
+                parts.into_iter().filter(|(_, len, _)| *len > 0).map(move |(start, len, by)| {
+                    let mut next = held.clone();
+                    next.extend([(start, len), (by, 0)]);
+                    next
+                })
+            })
+            .collect();
+    }
+    regions.iter().map(|region| piece(kernel, region)).collect()
+}
+
+/// At most `most` at a time, so that groups are of one size if they can be.
+fn even(extent: usize, most: usize) -> usize {
+    let most = most.min(extent);
+    (most.div_ceil(2)..=most).rev().find(|by| extent.is_multiple_of(*by)).unwrap_or(most)
+}
+
+/// The points of a region, several at a time. The region has for each dimension its start and length, then the group's.
+fn piece(kernel: &Kernel, region: &[(usize, usize)]) -> Kernel {
+    let rank = kernel.dims.len();
+    let (start, by): (Vec<usize>, Vec<usize>) = (0..rank).map(|k| (region[2 * k].0, region[2 * k + 1].0)).unzip();
+    let dims = (0..rank).map(|k| region[2 * k].1 / by[k]).collect();
+    let mut out = Body { insts: Vec::new(), known: HashMap::new(), held: Vec::new() };
+    let mut point = vec![0; rank];
+    loop {
+        let at = |access: &Access| Access {
+            base: access.base + access.strides.iter().enumerate().map(|(k, s)| s * (start[k] + point[k]) as u32).sum::<u32>(),
+            strides: access.strides.iter().zip(&by).map(|(s, by)| s * *by as u32).collect(),
+        };
+        out.point(kernel, &at);
+        // The next point of the group, the last dimension first.
+        let mut axis = rank;
+        loop {
+            if axis == 0 {
+                return Kernel { dims, insts: out.finish() };
+            }
+            axis -= 1;
+            point[axis] += 1;
+            if point[axis] < by[axis] {
+                break;
+            }
+            point[axis] = 0;
+        }
+    }
+}
+
+struct Body {
+    insts: Vec<Inst>,
+    known: HashMap<Inst, V>,
+    /// Tile buffers that sums go through: where, and the sum so far.
+    held: Vec<(Access, V)>,
+}
+
+impl Body {
+    /// Adds an instruction, or finds the equal one.
+    fn push(&mut self, inst: Inst) -> V {
+        if let Some(v) = self.known.get(&inst) {
+            return *v;
+        }
+        let v = V(self.insts.len() as u32);
+        if !inst.is_sink() {
+            self.known.insert(inst.clone(), v);
+        }
+        self.insts.push(inst);
+        v
+    }
+
+    /// The sum that a tile buffer holds so far.
+    fn sum(&mut self, at: Access) -> (usize, V) {
+        if let Some(k) = self.held.iter().position(|(a, _)| *a == at) {
+            return (k, self.held[k].1);
+        }
+        let v = self.push(Inst::Tile(at.clone()));
+        self.held.push((at, v));
+        (self.held.len() - 1, v)
+    }
+
+    /// The body at one point.
+    fn point(&mut self, kernel: &Kernel, at: &dyn Fn(&Access) -> Access) {
+        let mut map: Vec<V> = Vec::with_capacity(kernel.insts.len());
+        for inst in &kernel.insts {
+            let moved = match inst.map(|v| map[v.index()]) {
+                Inst::Fold(fold, to, x) => {
+                    let (k, held) = self.sum(at(&to));
+                    self.held[k].1 = self.fold(fold, held, x);
+                    map.push(held);
+                    continue;
+                }
+                Inst::FoldProduct(to, a, b) => {
+                    let (k, held) = self.sum(at(&to));
+                    self.held[k].1 = self.push(Inst::Fma { a, b, c: held, np: false, nc: false });
+                    map.push(held);
+                    continue;
+                }
+                Inst::Column(a) => Inst::Column(at(&a)),
+                Inst::Tile(a) => Inst::Tile(at(&a)),
+                Inst::Uniform(a) => Inst::Uniform(at(&a)),
+                Inst::Store(a, x) => Inst::Store(at(&a), x),
+                Inst::Output(a, x) => Inst::Output(at(&a), x),
+                Inst::Accumulate(fold, a, x) => Inst::Accumulate(fold, at(&a), x),
+                Inst::AccumulateProduct(a, x, y) => Inst::AccumulateProduct(at(&a), x, y),
+                other => other,
+            };
+            map.push(self.push(moved));
+        }
+    }
+
+    /// As [`Fold::combine`] does it.
+    fn fold(&mut self, fold: Fold, held: V, x: V) -> V {
+        let extreme = match fold {
+            Fold::Sum => return self.push(Inst::Bin(Bin::Add, held, x)),
+            Fold::Min => self.push(Inst::Bin(Bin::Min, held, x)),
+            Fold::Max => self.push(Inst::Bin(Bin::Max, held, x)),
+        };
+        let nan = self.push(Inst::Cmp(Cmp::Ne, held, held));
+        self.push(Inst::Select(nan, held, extreme))
+    }
+
+    /// The instructions, sums stored at the end.
+    fn finish(mut self) -> Vec<Inst> {
+        for (at, v) in std::mem::take(&mut self.held) {
+            self.insts.push(Inst::Store(at, v));
+        }
+        self.insts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::ir::PassKernels;
+    use crate::kernel::text;
+
+    #[test]
+    fn a_product_over_seven_is_taken_by_four_and_three() {
+        let at = |base, stride| Access { base, strides: smallvec::smallvec![stride] };
+        let kernel =
+            Kernel { dims: smallvec::smallvec![7], insts: vec![Inst::Column(at(2, 1)), Inst::Uniform(at(0, 1)), Inst::FoldProduct(at(0, 0), V(0), V(1))] };
+        let pieces = jam(&kernel, Group { single: 4, rows: 4, columns: 5 });
+        let dims: Vec<&[usize]> = pieces.iter().map(|k| &k.dims[..]).collect();
+        assert_eq!(dims, [&[1], &[1]]);
+        let printed = text::print(&PassKernels { steps: pieces, tiles: 1, ..PassKernels::default() }, &[]);
+        assert_eq!(printed.matches("fma").count(), 7, "{printed}");
+        assert_eq!(printed.matches("tile 0 = ").count(), 2, "{printed}");
+    }
+}

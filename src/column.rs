@@ -1,0 +1,45 @@
+//! A column of samples, borrowed: real numbers, or labels.
+
+use crate::labels::LabelColumn;
+use crate::real::Real;
+use std::ops::Range;
+
+/// One column: a number or a label for each sample.
+#[derive(Clone, Copy, Debug)]
+pub enum Column<'d, T> {
+    /// Real numbers.
+    Real(&'d [T]),
+    /// Labels: whole numbers from 0.
+    Labels(LabelColumn<'d>),
+}
+
+impl<'d, T: Real> Column<'d, T> {
+    /// The number of samples.
+    pub fn len(&self) -> usize {
+        match self {
+            Column::Real(x) => x.len(),
+            Column::Labels(x) => x.len(),
+        }
+    }
+
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The samples of a range.
+    pub fn slice(self, range: Range<usize>) -> Self {
+        match self {
+            Column::Real(x) => Column::Real(&x[range]),
+            Column::Labels(x) => Column::Labels(x.slice(range)),
+        }
+    }
+
+    /// A sample as a number; NaN for a label that is missing.
+    pub fn number(&self, i: usize) -> f64 {
+        match self {
+            Column::Real(x) => x[i].to_f64(),
+            Column::Labels(x) => x.get(i).map_or(f64::NAN, |n| n as f64),
+        }
+    }
+}
