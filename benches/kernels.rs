@@ -18,14 +18,16 @@ use tapeless::runtime::plan::Plan;
 
 const LENGTHS: [usize; 3] = [8_192, 131_072, 10_000_000];
 
+/// Value and gradient by hand, of the columns `x` and `y` and the parameters.
+type ByHand = fn(&[f64], &[f64], &[f64]) -> Vec<f64>;
+
 /// A kernel and its twin.
 struct Case {
     name: &'static str,
     /// The objective over the data `x` and `y`.
     loss: for<'g> fn(&'g Graph) -> Expr<'g>,
     theta: &'static [(&'static str, f64)],
-    /// Value and gradient by hand.
-    hand: fn(&[f64], &[f64], &[f64]) -> Vec<f64>,
+    hand: ByHand,
 }
 
 const CASES: [Case; 4] = [

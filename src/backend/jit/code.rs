@@ -84,12 +84,6 @@ pub struct Bytes {
     pub notes: Vec<(u32, Note)>,
 }
 
-impl Default for Note {
-    fn default() -> Self {
-        Note::Frame
-    }
-}
-
 impl Code {
     /// A new label, not yet anywhere.
     pub fn label(&mut self) -> Label {

@@ -120,13 +120,14 @@ impl<I: Isa> Function<'_, I> {
         };
         let usable = self.body.registers.usable();
         let mut room = usable.saturating_sub(self.pressure().max(WORKING - 2) + 2);
-        let wanted = self.entries.len() * self.vectors;
-        if self.unroll == self.vectors && wanted > 0 && wanted <= room {
-            for e in std::mem::take(&mut self.entries) {
+        // As many accumulators as fit; an accumulator in memory costs a load and a store a block, an invariant there a load.
+        if self.unroll == self.vectors {
+            let fit = (room / self.vectors).min(self.entries.len());
+            for e in self.entries.drain(..fit) {
                 let registers = (0..self.vectors).map(|_| self.body.registers.reserve()).collect();
                 self.kept.push((e, registers));
             }
-            room -= wanted;
+            room -= fit * self.vectors;
         }
         // The most used first.
         let mut invariants: Vec<Val> = (0..self.program.values.len() as u32).map(Val).filter(|v| self.program.is_invariant(*v)).collect();

@@ -1,6 +1,6 @@
 //! Native code for x86-64: a pass's kernels become machine code at run time, for AVX-512 or for AVX2 with FMA, whichever the CPU has.
 //!
-//! `docs/codegen.md` follows a kernel through this room. In order: `machine` (kernel IR to operations over virtual values), `body` with
+//! `docs/codegen.md` follows a kernel through this room. In order: `machine` (kernel IR to operations over virtual values), `operations`, `body` and
 //! `registers` (operations to instructions over the registers that linear scan gives out), `function` (the loops around), `code` (bytes), `pages`
 //! (executable memory), `call`. `isa` and `cpu` know the two instruction sets, `frame` who lives where, `listing` prints.
 
@@ -15,6 +15,7 @@ mod isa;
 mod jam;
 mod listing;
 mod machine;
+mod operations;
 mod pages;
 mod registers;
 
@@ -225,7 +226,7 @@ fn last(at: &Access, dims: &[usize]) -> usize {
 /// How many entries of a table are reached.
 fn entries(pass: &PassKernels, of: impl Fn(&Inst) -> Option<&Access>) -> usize {
     let of = &of;
-    let all = pass.steps.iter().flat_map(|kernel| kernel.insts.iter().filter_map(move |inst| of(inst)).map(|at| last(at, &kernel.dims) + 1));
+    let all = pass.steps.iter().flat_map(|kernel| kernel.insts.iter().filter_map(of).map(|at| last(at, &kernel.dims) + 1));
     all.max().unwrap_or(0)
 }
 
