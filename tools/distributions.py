@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Makes tests/distributions.txt: log densities of every univariate distribution with their gradients, distribution functions and moments, by mpmath.
+"""Makes tests/tables/distributions.txt: log densities of every univariate distribution with their gradients, distribution functions and moments, by mpmath.
 
-    python3 tools/distributions.py > tests/distributions.txt
+    python3 tools/distributions.py > tests/tables/distributions.txt
 
 A line holds, separated by `|`: name, `x` and parameters; the log density and the size of the largest term of the formula that src/dist documents
 (rounding is held against it); its derivatives by `x` (nan where `x` is a count) and by the parameters; the condition of each, that is the sum

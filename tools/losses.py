@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the numbers in tests/losses.rs: Kullback-Leibler divergences by quadrature and summation, losses of single samples, by mpmath."""
+"""Prints the numbers in tests/language/losses.rs: Kullback-Leibler divergences by quadrature and summation, losses of single samples, by mpmath."""
 from mpmath import mp, mpf
 import mpmath as m
 

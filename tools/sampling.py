@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Makes tests/sampling.txt: distribution functions by SciPy that samples are held against.
+"""Makes tests/tables/sampling.txt: distribution functions by SciPy that samples are held against.
 
-    python3 tools/sampling.py > tests/sampling.txt
+    python3 tools/sampling.py > tests/tables/sampling.txt
 
 A line holds the name and the parameters as src/dist takes them, then points `x F(x)` with `F(x)` the probability of at most `x`.
 """

@@ -12,7 +12,7 @@
 //!   [`crate::constraint`]. Outside of it the value is NaN or meaningless; only sampling checks, because only there are they numbers.
 //! - **Moments** that don't exist are NaN, infinite ones infinity, as documented at each.
 //! - **Accuracy.** In `f64` a value is good to 12 ulp of the largest term of its formula as documented, and a derivative by `p` to 8 ulp of its condition
-//!   (how much it changes as the arguments change by their last bits) and 4 of the value's largest term over `p`. `tests/distributions.rs` holds
+//!   (how much it changes as the arguments change by their last bits) and 4 of the value's largest term over `p`. `tests/language/distributions.rs` holds
 //!   each to these bounds against mpmath, tails included.
 //!
 //! Drawing samples is in [`crate::sample`].

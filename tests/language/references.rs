@@ -1,5 +1,5 @@
 //! Values and first derivatives against tables made with mpmath: every function of the table over its range, and reductions with extreme entries.
-//! (Cholesky factors, determinants, solves and inverses: `tests/dense.rs`. Values of the functions at hard points: `src/kernel/math`.)
+//! (Cholesky factors, determinants, solves and inverses: `tests/language/dense.rs`. Values of the functions at hard points: `src/kernel/math`.)
 
 use tapeless::op::Elem;
 use tapeless::prelude::*;
@@ -44,7 +44,7 @@ fn tolerance(name: &str, x: f64) -> (f64, f64) {
 fn derivatives_of_every_function_over_its_range() {
     let mut seen = std::collections::HashSet::new();
     let mut worst: Vec<(f64, String)> = Vec::new();
-    for (name, at, value, slopes) in rows(include_str!("tables/derivatives.txt")) {
+    for (name, at, value, slopes) in rows(include_str!("../tables/derivatives.txt")) {
         seen.insert(name);
         let op = operation(name);
         // In the loop over samples and at the call stage: the same recipes.
@@ -110,7 +110,7 @@ fn ways<'g>(name: &str, v: Expr<'g>, at: &[f64]) -> Vec<Expr<'g>> {
 #[test]
 fn reductions_with_extreme_entries() {
     let mut seen = std::collections::HashSet::new();
-    for (name, at, value, slopes) in rows(include_str!("tables/formulas.txt")) {
+    for (name, at, value, slopes) in rows(include_str!("../tables/formulas.txt")) {
         seen.insert(name);
         let n = at.len();
         let many = ways(name, Graph::new().param_with("v", &[n]), &at).len();

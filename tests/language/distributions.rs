@@ -1,8 +1,8 @@
-//! Distributions against mpmath (tests/distributions.txt, made by tools/distributions.py): log densities, gradients, distribution functions, moments.
+//! Distributions against mpmath (tests/tables/distributions.txt, made by tools/distributions.py): log densities, gradients, distribution functions, moments.
 
-mod families;
 
-use families::make;
+
+use crate::families::make;
 use nalgebra::{DMatrix, DVector};
 use tapeless::dist::{self, Distribution};
 use tapeless::prelude::*;
@@ -27,7 +27,7 @@ struct Row {
 /// The table by distribution, in its order.
 fn table() -> Vec<(String, Vec<Row>)> {
     let mut all: Vec<(String, Vec<Row>)> = Vec::new();
-    for line in include_str!("distributions.txt").lines() {
+    for line in include_str!("../tables/distributions.txt").lines() {
         let fields: Vec<Vec<&str>> = line.split('|').map(|f| f.split_whitespace().collect()).collect();
         let number = |s: &str| s.parse::<f64>().unwrap();
         let numbers = |k: usize| fields[k].iter().map(|s| number(s)).collect::<Vec<f64>>();
@@ -248,7 +248,7 @@ fn multivariate_normal_in_its_four_forms() {
     ] {
         let name = if shapes.starts_with("[samples") { "dirichlet" } else { "multivariate_normal" };
         let all = mistaken.sum().compile().unwrap_err().to_string();
-        let words = format!("{name}: shapes {shapes} do not fit (at tests/distributions.rs");
+        let words = format!("{name}: shapes {shapes} do not fit (at {}", file!());
         assert!(all.contains(&words), "{words}: {all}");
     }
 }

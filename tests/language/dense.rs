@@ -43,7 +43,7 @@ fn scalar<'g>(what: &str, a: Expr<'g>, n: usize) -> Expr<'g> {
 
 #[test]
 fn values_and_derivatives_against_the_table() {
-    let table = include_str!("tables/dense.txt");
+    let table = include_str!("../tables/dense.txt");
     let mut rows = 0;
     for line in table.lines().filter(|l| !l.starts_with('#')) {
         let [kind, n, what, value, slope] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };

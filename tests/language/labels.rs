@@ -245,7 +245,7 @@ fn labels_that_do_not_fit_are_named() {
     let program = loss.compile().unwrap();
     let xs = [1.0, 2.0, 3.0];
     let message = |columns: Columns<'_, f64>| program.bind([("x", Columns::from(&xs)), ("site", columns)]).unwrap_err().to_string();
-    let place = format!("(used at tests/labels.rs:{line})");
+    let place = format!("(used at {}:{line})", file!());
     assert_eq!(message(Columns::from(&[0u32, 4, 1])), format!("label column `site`, sample 1: label 4 is not below 4 {place}"));
     assert_eq!(message(Columns::from(&[0i64, 3, -1])), format!("label column `site`, sample 2: label -1 is negative {place}"));
     assert_eq!(message(Columns::from(&[Some(0u32), None, Some(1)])), format!("label column `site`, sample 1: the label is missing {place}"));
@@ -267,7 +267,7 @@ fn mistakes_are_kept_with_their_place() {
     let line = line!() + 1;
     let _ = [x.gather(y), x.pick(y), g.param("w").sum_by(y, 3), g.param_with("v", &[2]).gather(other.labels("z")), x.sum_by(y, 0), y.one_hot(0)];
     let mistakes = g.mistakes().into_iter().map(|m| m.to_string()).collect::<Vec<_>>();
-    let place = format!("(at tests/labels.rs:{line})");
+    let place = format!("(at {}:{line})", file!());
     assert_eq!(
         mistakes,
         [

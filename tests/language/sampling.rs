@@ -1,8 +1,8 @@
-//! Samples: against distribution functions by SciPy (tests/sampling.txt, made by tools/sampling.py), moments, seeds, refusals.
+//! Samples: against distribution functions by SciPy (tests/tables/sampling.txt, made by tools/sampling.py), moments, seeds, refusals.
 
-mod families;
 
-use families::make;
+
+use crate::families::make;
 use nalgebra::DMatrix;
 use rand::{SeedableRng, rngs::StdRng};
 use tapeless::Error;
@@ -29,7 +29,7 @@ fn constants<'g>(g: &'g Graph, numbers: &[f64]) -> Vec<Expr<'g>> {
 fn samples_follow_their_distribution_function() {
     let mut rng = StdRng::seed_from_u64(20261122);
     let mut cases = 0;
-    for line in include_str!("sampling.txt").lines() {
+    for line in include_str!("../tables/sampling.txt").lines() {
         let (head, tail) = line.split_once('|').unwrap();
         let mut words = head.split_whitespace();
         let name = words.next().unwrap();
