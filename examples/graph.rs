@@ -52,7 +52,7 @@ fn main() -> tapeless::Result<()> {
         let files: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
         println!("{name:<15} {:>3} nodes   Drawn: {}", dag.live_nodes(), files.join(", "));
     }
-    println!("\n(The SVG is made where Graphviz is installed; https://dreampuf.github.io/GraphvizOnline draws the text too.)\n");
+    println!("\n(The SVG is made where the program `dot` of Graphviz is installed.)\n");
     println!("What the simplifier did:\n{}", indent(&program.statistics().to_string()));
     Ok(())
 }

@@ -55,9 +55,12 @@ fn main() -> tapeless::Result<()> {
     Ok(())
 }
 
+/// Points that a training went through.
+type Way = Vec<(f64, f64)>;
+
 /// Minimises the negative log likelihood by Adam from mean (-10, 5) and a lower triangle of ones, with a row every 500 steps. Gives the way of the mean, and
 /// mean and covariance at its end.
-fn fit<'g>(samples: &DMatrix<f64>, x: Expr<'g>, model: MultivariateNormal<'g>, steps: u64) -> tapeless::Result<(Vec<(f64, f64)>, Vec<f64>)> {
+fn fit<'g>(samples: &DMatrix<f64>, x: Expr<'g>, model: MultivariateNormal<'g>, steps: u64) -> tapeless::Result<(Way, Vec<f64>)> {
     let g = x.graph();
     let program = (-model.log_prob(x).sum()).compile()?;
     let fitted = g.concat(&[model.mean(), model.covariance().reshape(&[4])], 0).compile_function()?;

@@ -127,8 +127,11 @@ fn diverge<T: Real>() -> tapeless::Result<()> {
     Ok(())
 }
 
+/// Points `(w, b)` that a training went through.
+type Way = Vec<(f64, f64)>;
+
 /// Trains from `w = 1, b = 0`, prints a short table and gives back the way and its end.
-fn fit<S: Stepper<f64>>(title: &str, data: &Bound<'_>, stepper: S, epochs: u64) -> tapeless::Result<(Vec<(f64, f64)>, Params<f64>)> {
+fn fit<S: Stepper<f64>>(title: &str, data: &Bound<'_>, stepper: S, epochs: u64) -> tapeless::Result<(Way, Params<f64>)> {
     let program = data.program();
     let mut theta = program.params([("w", 1.0), ("b", 0.0)])?;
     println!("{title}\n   epoch       loss          w          b");

@@ -68,9 +68,9 @@ fn of_labels() {
     for (scores, y01, y11) in [(&z[..], 0.0, -1.0), (&flipped, 1.0, 1.0)] {
         let (a, b) =
             (eval(|z, y, _| log_loss(z, y), scores, &label(y01), &label(0.0)), eval(|z, y, _| log_loss_signed(z, y), scores, &label(y11), &label(0.0)));
-        for k in 0..z.len() {
-            close(a.numbers[k], want[k]);
-            close(b.numbers[k], want[k]);
+        for ((a, b), want) in a.numbers.iter().zip(&b.numbers).zip(want) {
+            close(*a, want);
+            close(*b, want);
         }
     }
     let soft = eval(|z, p, _| soft_log_loss(z, p), &[1.5, -40.0], &[0.3, 0.0], &[0.0; 2]).numbers;

@@ -10,6 +10,7 @@ pub mod jit;
 use crate::error::{Error, Result};
 use crate::kernel::ir::PassKernels;
 use crate::real::Real;
+use std::any::Any;
 
 /// Which backend runs the kernels. All give the same bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -146,7 +147,22 @@ pub struct Scratch<T> {
 }
 
 /// Prepares a pass for a backend. What native code can't do, the interpreter does, and says why.
+///
+/// Everything below is compiled here, once for each number type, and not again in the crates that use this one.
 pub fn prepare<T: Real>(backend: Backend, pass: &PassKernels) -> Box<dyn Executable<T>> {
+    let made: Box<dyn Any> = if T::DOUBLE { Box::new(double(backend, pass)) } else { Box::new(single(backend, pass)) };
+    *made.downcast::<Box<dyn Executable<T>>>().expect("there are two number types")
+}
+
+fn double(backend: Backend, pass: &PassKernels) -> Box<dyn Executable<f64>> {
+    of_type(backend, pass)
+}
+
+fn single(backend: Backend, pass: &PassKernels) -> Box<dyn Executable<f32>> {
+    of_type(backend, pass)
+}
+
+fn of_type<T: Real>(backend: Backend, pass: &PassKernels) -> Box<dyn Executable<T>> {
     #[cfg(all(feature = "jit", target_arch = "x86_64", unix))]
     {
         let compiled = match backend {

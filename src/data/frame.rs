@@ -168,7 +168,7 @@ impl<T: Real> Frame<T> {
     /// ```
     /// use tapeless::data::Frame;
     /// # fn main() -> tapeless::Result<()> {
-    /// let frame = Frame::new([("x", vec![1.0, 2.0]), ("y", vec![5.0, 6.0])])?.with_noise("x", 0.1, 3, 7)?;
+    /// let frame = Frame::<f64>::new([("x", vec![1.0, 2.0]), ("y", vec![5.0, 6.0])])?.with_noise("x", 0.1, 3, 7)?;
     /// assert_eq!(frame.column("y")?, [5.0, 6.0, 5.0, 6.0, 5.0, 6.0, 5.0, 6.0]);
     /// assert!(frame.column("x")?[2] != 1.0 && (frame.column("x")?[2] - 1.0).abs() < 0.5);
     /// # Ok(())

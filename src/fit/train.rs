@@ -244,7 +244,7 @@ impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {
         self.watch(Observer(observer))
     }
 
-    /// As [`Training::observe`], with something that is told of a run's end too: a [`ProgressBar`](super::ProgressBar) (feature `progress`), say.
+    /// As [`Training::observe`], with something that is told of a run's end too: the `ProgressBar` of the feature `progress`, say.
     pub fn watch(mut self, watch: impl Watch<T> + 'a) -> Self {
         self.watches.push(Box::new(watch));
         self

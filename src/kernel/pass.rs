@@ -12,7 +12,14 @@ use smallvec::SmallVec;
 use std::collections::HashMap;
 
 /// Lowers a pass. `slots` gives each node without samples its first call-stage slot; `output_column` each per-sample result its first column.
-pub fn lower_pass<T: Real>(dag: &Dag, pass: &Pass, slots: &[usize], output_column: &HashMap<NodeId, usize>, outputs: usize) -> PassKernels {
+///
+/// It is compiled here for both number types, and not again in the crates that use this one.
+pub fn lower_pass(double: bool, dag: &Dag, pass: &Pass, slots: &[usize], output_column: &HashMap<NodeId, usize>, outputs: usize) -> PassKernels {
+    let lower = if double { lowered::<f64> } else { lowered::<f32> };
+    lower(dag, pass, slots, output_column, outputs)
+}
+
+fn lowered<T: Real>(dag: &Dag, pass: &Pass, slots: &[usize], output_column: &HashMap<NodeId, usize>, outputs: usize) -> PassKernels {
     let mut shared = Shared::new(dag, slots, output_column);
     shared.kernels.outputs = outputs;
     for id in &pass.stored {

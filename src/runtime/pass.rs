@@ -212,10 +212,9 @@ impl<T: Real> CompiledPass<T> {
         own.tree.clear();
         let mut waves = parts.chunks_mut(width).enumerate().map(|(w, parts)| (w * width, parts));
         let compute = |wave: &mut Vec<Box<Worker<T>>>, (first, parts): (usize, &mut [Vec<&mut [T]>])| {
-            let run = |(k, (worker, part)): (usize, (&mut Box<Worker<T>>, &mut Vec<&mut [T]>))| {
+            wave.par_iter_mut().zip(parts).enumerate().for_each(|(k, (worker, part))| {
                 environment::with_default(|| self.run_leaf(leaf(first + k), worker, part));
-            };
-            wave.par_iter_mut().zip(parts).enumerate().for_each(run);
+            });
         };
         let mut add_up = |wave: &mut Vec<Box<Worker<T>>>, first: usize, count: usize| {
             for (k, worker) in wave.iter_mut().take(count).enumerate() {

@@ -104,7 +104,7 @@ impl<T: Real> Plan<T> {
         let compile = |stages: &[Stage]| -> Vec<CompiledStage<T>> {
             let one = |stage: &Stage| CompiledStage {
                 uniforms: UniformProgram::new(&dag, &slots, &stage.uniforms),
-                pass: stage.pass.as_ref().map(|p| CompiledPass::new(lower_pass::<T>(&dag, p, &slots, &output_column, output_columns), backend)),
+                pass: stage.pass.as_ref().map(|p| CompiledPass::new(lower_pass(T::DOUBLE, &dag, p, &slots, &output_column, output_columns), backend)),
             };
             stages.iter().map(one).collect()
         };
