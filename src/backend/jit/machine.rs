@@ -6,10 +6,10 @@
 use super::isa::Vop;
 use crate::graph::Fold;
 use crate::kernel::arith::Slow;
+use crate::kernel::build::Known;
 use crate::kernel::ir::{Access, Bin, Cmp, Inst, Int, Kernel, Mask, Un, V};
 use crate::kernel::math::slow;
 use crate::real::{Bits, Real};
-use std::collections::HashMap;
 
 /// A virtual value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -146,7 +146,7 @@ pub struct Op {
 /// Constants, each once: a window of ones and zeros that partial blocks take their masks from, then the numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
-    known: HashMap<u64, u32>,
+    known: Known<u64, u32>,
     bits: Vec<u64>,
 }
 
@@ -212,8 +212,8 @@ impl Program {
             values: Vec::new(),
             ops: Vec::with_capacity(kernel.insts.len()),
             strided: Vec::new(),
-            constants: HashMap::new(),
-            negated: HashMap::new(),
+            constants: Known::default(),
+            negated: Known::default(),
             number: std::marker::PhantomData,
         };
         let mut map = vec![Val::NONE; kernel.insts.len()];
@@ -269,9 +269,9 @@ struct Lowering<'p, T> {
     ops: Vec<Op>,
     strided: Vec<(Table, Access)>,
     /// By bits, so that an integer and a real of the same bits are one.
-    constants: HashMap<u64, Val>,
+    constants: Known<u64, Val>,
     /// What a value is the negative of.
-    negated: HashMap<Val, Val>,
+    negated: Known<Val, Val>,
     number: std::marker::PhantomData<T>,
 }
 
