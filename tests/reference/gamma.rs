@@ -1,7 +1,7 @@
 //! `ln_gamma` and its derivatives: the recurrence to where Stirling's series is exact enough, reflection left of 0 (Abramowitz and Stegun,
 //! chapter 6).
 
-use super::dd::{Dd, ONE, PI, ZERO, dd, two_sum};
+use super::dd::{Dd, ONE, PI, ZERO, dd, poly, two_sum};
 use super::exact::{Exact, INFINITY, NAN, Wide};
 use super::exp::{ln_dd, ln_wide};
 use super::trig::sin_cos_pi;
@@ -71,6 +71,25 @@ fn digamma_right(x: Dd) -> Dd {
     ln_dd(w) - inverse.times(0.5) - series(inverse.square(), Dd::from) - sum
 }
 
+/// The largest order.
+const MAX_ORDER: usize = 100;
+
+/// For each order `n >= 1` the coefficients `B_2k (2k+n-1)! / ((2k)! (n-1)!)`.
+static TAILS: LazyLock<Vec<[Dd; 17]>> = LazyLock::new(|| {
+    let tail = |n: usize| {
+        let order = n as f64;
+        let (mut ratio, mut done) = (ONE, 0.0);
+        std::array::from_fn(|k| {
+            while done < 2.0 * (k as f64 + 1.0) {
+                ratio = ratio * (done + order) / (done + 1.0);
+                done += 1.0;
+            }
+            BERNOULLI[k] * ratio
+        })
+    };
+    (0..=MAX_ORDER).map(tail).collect()
+});
+
 /// The function of order `n >= 1` at a positive argument, its size.
 ///
 /// `n! x^-(n+1)` times `sum over k of (x / (x + k))^(n+1)` and, from `w` on,
@@ -97,18 +116,8 @@ fn polygamma_right(n: u32, x: Dd) -> Wide {
     }
     let lead = Wide::from(x.hi).plus(x.lo).recip();
     if !over {
-        // (2k+n-1)! / ((2k)! (n-1)!), upside down.
-        let mut ratio = ONE;
-        let mut done = 0.0;
-        let mut weights = [ONE; 18];
-        for (k, weight) in weights.iter_mut().enumerate() {
-            while done < 2.0 * k as f64 {
-                ratio = ratio * (done + order) / (done + 1.0);
-                done += 1.0;
-            }
-            *weight = ratio.recip();
-        }
-        let rest = series(inverse.square(), |twice| weights[(twice / 2.0) as usize]);
+        let z = inverse.square();
+        let rest = z * poly(z, &TAILS[n as usize], TAILS[0].len());
         let rest = ONE + inverse * (order / 2.0) + rest;
         if sum == ZERO {
             return lead.powi(n).times(rest * factorial / order);

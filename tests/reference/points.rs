@@ -117,7 +117,11 @@ pub fn edges<T: Real>(row: &Row) -> Vec<(T, T)> {
     let mut few: Vec<T> = [0, 1, 3, least - 1, least, least + 1, infinity - 1, infinity, infinity + 1].map(pattern).to_vec();
     few.extend([1.0, 2.0, 3.0, 0.5, 2.5, 1e-10, 1e-5, 0.1, 10.0, 1e3, 1e10, 1e30].map(T::from_f64));
     let mut many = few.clone();
-    let top = if T::DOUBLE { [709.0, 709.78, 710.0, 745.0, 745.2, 708.4, 744.44, 1024.0, 1074.0, 1075.0] } else { [88.0, 88.72, 88.73, 89.0, 103.0, 103.9, 104.1, 87.3, 128.0, 149.0] };
+    let top = if T::DOUBLE {
+        [709.0, 709.78, 710.0, 745.0, 745.2, 708.4, 744.44, 1024.0, 1074.0, 1075.0]
+    } else {
+        [88.0, 88.72, 88.73, 89.0, 103.0, 103.9, 104.1, 87.3, 128.0, 149.0]
+    };
     many.extend(top.map(T::from_f64));
     many.extend((2..=64).map(|i| T::from_f64(f64::from(i) / 2.0)));
     let spans = row.spans.iter().flat_map(|(low, high)| [*low, *high]);
