@@ -398,7 +398,7 @@ pub const ROWS: &[Row] = &[
         every: 16,
         ..ONE
     },
-    Row { name: "hypot", bounds: (2.0, 2.0), formula: |x, y| x.hypot(y), exact: i::hypot, pairs: Pairs::Similar, spans: &[(-3.0, 3.0)], ..TWO },
+    Row { name: "hypot", bounds: (2.5, 2.5), formula: |x, y| x.hypot(y), exact: i::hypot, pairs: Pairs::Similar, spans: &[(-3.0, 3.0)], ..TWO },
     Row { name: "powi(3)", bounds: (2.0, 2.0), formula: |x, _| x.powi(3), exact: |x, _| i::powi(x, 3), ..ONE },
     Row { name: "powi(10)", bounds: (9.0, 9.0), formula: |x, _| x.powi(10), exact: |x, _| i::powi(x, 10), ..ONE },
     Row { name: "powi(-2)", bounds: (4.5, 4.5), formula: |x, _| x.powi(-2), exact: |x, _| i::powi(x, -2), unit: |x, _, d| powi_unit(x.powi(-2), d), ..ONE },
