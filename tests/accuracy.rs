@@ -31,6 +31,7 @@ fn setting(name: &str, default: usize) -> usize {
 struct Worst {
     error: f64,
     at: String,
+    what: String,
 }
 
 impl Worst {
@@ -68,7 +69,9 @@ fn measure<T: Real>(row: &Row, functions: &[Function<T>], points: &[(T, T)]) -> 
             // An error that is NaN would be the reference's mistake.
             assert!(!e.is_nan(), "{}({x:?}, {y:?}): {exact:?}", row.name);
             if e > worst.error {
-                *worst = Worst { error: e, at: format!("{}({x:?}, {y:?}) = {got:?}, true {exact:?}", row.name) };
+                let at = if row.pairs == Pairs::None { format!("{x:?}") } else { format!("{x:?}, {y:?}") };
+                let what = format!("{}({at}) = {got:?}, true {exact:?}", row.name);
+                *worst = Worst { error: e, at, what };
             }
         }
     }
@@ -107,11 +110,11 @@ fn table<T: Real>(backends: &[Backend], points: usize, seed: u64, only: &str) ->
         let (count, worst) = row::<T>(r, backends, points, seed);
         let bound = if T::DOUBLE { r.bounds.0 } else { r.bounds.1 };
         let errors: String = worst.iter().map(|w| format!("{:>9.4}", w.error)).collect();
-        println!("{:<16}{:<5}{count:>10}{errors}{bound:>8} {:>8.1} s", r.name, T::NAME, clock.elapsed().as_secs_f64());
+        println!("{:<16}{:<5}{count:>10}{errors}{bound:>8}{:>8.1} s  {}", r.name, T::NAME, clock.elapsed().as_secs_f64(), worst[0].at);
         for (w, b) in worst.iter().zip(backends) {
             // 2^-50 for the reference's own roundings, which a bound of exactly 1/2 would notice.
             if w.error > bound + f64::EPSILON * 4.0 {
-                failures.push(format!("{} {}: {} ulp, bound {bound}: {}", T::NAME, b.name(), w.error, w.at));
+                failures.push(format!("{} {}: {} ulp, bound {bound}: {}", T::NAME, b.name(), w.error, w.what));
             }
         }
     }
@@ -143,7 +146,7 @@ fn every_function_keeps_its_bound() {
     let backends = Backend::available();
     let names: String = backends.iter().map(|b| format!("{:>9}", b.name())).collect();
     println!("largest error in ulp; {points} random points a function and type, seed {seed}");
-    println!("{:<16}{:<5}{:>10}{names}{:>8}", "function", "type", "points", "bound");
+    println!("{:<16}{:<5}{:>10}{names}{:>8}{:>10}  worst at", "function", "type", "points", "bound", "time");
     let mut failures = table::<f64>(&backends, points, seed, &only);
     failures.extend(table::<f32>(&backends, points, seed, &only));
     assert!(failures.is_empty(), "{} beyond their bounds:\n{}", failures.len(), failures.join("\n"));
