@@ -2,7 +2,7 @@
 """Makes src/kernel/math/reference.txt: arguments and true values of every math recipe, computed with mpmath.
 
     python3 tools/reference.py > src/kernel/math/reference.txt
-    target/release/mathlab dump N | python3 tools/reference.py check     errors of N random points a function and type
+    python3 tools/reference.py check < LINES     errors at lines of: name type x y got (the numbers as bit patterns)
 
 A line holds the bit pattern of x (and of y for pow, atan2, logaddexp), of the value rounded to the type, and of an f32: what that rounding left
 out, in ulps of the rounded value. Hard arguments that searches have found are in tools/hard.txt.

@@ -216,37 +216,51 @@ fn polygamma<A: Math>(a: &mut A, n: i32, x: A::F) -> A::F {
     // B_2k for k = 1..8.
     const BERNOULLI: [f64; 8] = [1.0 / 6.0, -1.0 / 30.0, 1.0 / 42.0, -1.0 / 30.0, 5.0 / 66.0, -691.0 / 2730.0, 7.0 / 6.0, -3617.0 / 510.0];
     let factorial = |k: i32| (1..=k).map(f64::from).product::<f64>();
-    let one = a.lit(1.0);
+    // Powers and factorials are large or small where the result isn't: `f / w^m` is taken as `(c / w)^m` with `c^m` next to `f`, and `f / c^m`
+    // after it. A `c` of 16 digits is exact in either type.
+    let root = |f: f64, m: i32| {
+        let c = f.powf(1.0 / f64::from(m));
+        let digits = 2f64.powi(15 - c.log2().floor() as i32);
+        (c * digits).round() / digits
+    };
+    let c = root(factorial(n), n + 1);
+    let numerator = a.lit(c);
     let mut sum = a.lit(0.0);
     for k in 0..SHIFT {
         let k = a.lit(f64::from(k));
         let at = a.add(x, k);
-        let inverse = a.div(one, at);
-        let term = powi(a, inverse, n + 1);
+        let ratio = a.div(numerator, at);
+        let term = powi(a, ratio, n + 1);
         sum = a.add(sum, term);
     }
-    let factor = a.lit(factorial(n));
+    let factor = a.lit(factorial(n) / c.powi(n + 1));
     let sum = a.mul(sum, factor);
+    let one = a.lit(1.0);
     let shift = a.lit(f64::from(SHIFT));
     let y = a.add(x, shift);
     let inverse = a.div(one, y);
     let square = a.mul(inverse, inverse);
-    // (n-1)! / y^n + n! / (2 y^(n+1)) + sum of B_2k (2k+n-1)! / ((2k)! y^(2k+n)).
+    // (n-1)! / y^n times 1 + n / (2 y) + sum of B_2k (2k+n-1)! / ((2k)! (n-1)! y^2k).
     let mut series = a.lit(0.0);
     for (k, b) in BERNOULLI.iter().enumerate().rev() {
         let twice = 2 * (k as i32 + 1);
-        let c = a.lit(b * factorial(twice + n - 1) / factorial(twice));
+        let ways = (1..=twice).map(|j| f64::from(n - 1 + j) / f64::from(j)).product::<f64>();
+        let c = a.lit(b * ways);
         let inner = a.mul(series, square);
         series = a.add(inner, c);
     }
     let series = a.mul(series, square);
-    let half = a.lit(factorial(n) / 2.0);
+    let half = a.lit(f64::from(n) / 2.0);
     let half = a.mul(half, inverse);
-    let first = a.lit(factorial(n - 1));
     let tail = a.add(series, half);
-    let tail = a.add(tail, first);
-    let power = powi(a, inverse, n);
+    let tail = a.add(tail, one);
+    let c = root(factorial(n - 1), n);
+    let numerator = a.lit(c);
+    let ratio = a.div(numerator, y);
+    let power = powi(a, ratio, n);
     let tail = a.mul(tail, power);
+    let factor = a.lit(factorial(n - 1) / c.powi(n));
+    let tail = a.mul(tail, factor);
     let size = a.add(sum, tail);
     let value = if n % 2 == 0 { a.neg(size) } else { size };
     let (zero, nan) = (a.lit(0.0), a.lit(f64::NAN));
@@ -254,7 +268,7 @@ fn polygamma<A: Math>(a: &mut A, n: i32, x: A::F) -> A::F {
     a.select(inside, value, nan)
 }
 
-/// The largest order of a polygamma function whose factorials stay far from overflow.
+/// The largest order of a polygamma function whose factorials stay far from overflow in `f64`.
 const MAX_ORDER: i32 = 100;
 
 /// An integer power by squaring: at most `2 log2 |n|` products, each rounded; `1 / x^|n|` for a negative power.
