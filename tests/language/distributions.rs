@@ -1,7 +1,5 @@
 //! Distributions against mpmath (tests/tables/distributions.txt, made by tools/distributions.py): log densities, gradients, distribution functions, moments.
 
-
-
 use crate::families::make;
 use nalgebra::{DMatrix, DVector};
 use tapeless::dist::{self, Distribution};

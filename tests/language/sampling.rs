@@ -1,7 +1,5 @@
 //! Samples: against distribution functions by SciPy (tests/tables/sampling.txt, made by tools/sampling.py), moments, seeds, refusals.
 
-
-
 use crate::families::make;
 use nalgebra::DMatrix;
 use rand::{SeedableRng, rngs::StdRng};
