@@ -86,6 +86,22 @@
 //! **Data.** `program.bind(..)` borrows slices, vectors and `nalgebra` matrices (samples as rows), checks names and lengths once, and computes
 //! what depends on data alone. Work runs on rayon's current pool: `pool.install(|| ..)` decides the threads, and the bits don't depend on them.
 //!
+//! **Labels and groups.** [`Graph::labels`] declares a column of integers; [`Expr::pick`] takes the entry that the label says, [`Expr::gather`] the row of a parameter
+//! (a random effect, an embedding), [`Expr::sum_by`] sums by group:
+//!
+//! ```
+//! use tapeless::prelude::*;
+//! # fn main() -> tapeless::Result<()> {
+//! let g = Graph::new();
+//! let effect = g.param_with("effect", &[2]).gather(g.labels("site"));
+//! let program = (g.data("y") - effect).square().sum().compile()?;
+//! let data = program.bind([("y", Columns::from(&[1.0, 2.0, 4.0])), ("site", Columns::from(&[0u32, 1, 1]))])?;
+//! let (value, grad) = data.value_and_grad(&program.params([("effect", [0.0, 3.0])])?)?;
+//! assert_eq!((value, grad.get("effect")?), (3.0, &[-2.0, 0.0][..]));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! **Calls.** [`Bound::value_and_grad`], [`Bound::value`] (which runs no gradient code), and [`Bound::value_and_grad_into`], which allocates nothing.
 //!
 //! **Gradients as expressions.** [`Expr::gradient`] gives the gradient by parameters or data as expressions of the same graph, to be combined,
@@ -121,8 +137,8 @@
 //!
 //! # How it works
 //!
-//! The modules are floors of one house; data walks forward, imports point down: [`error`], [`shape`], [`op`], [`real`] - [`graph`] - [`expr`],
-//! [`dist`], [`loss`] - [`diff`], [`simplify`] - [`schedule`] - [`kernel`] - [`backend`] - [`runtime`] - [`pipeline`] - [`fit`], [`check`].
+//! The modules are floors of one house; data walks forward, imports point down: [`error`], [`shape`], [`op`], [`real`], [`labels`], [`mod@column`] - [`graph`] - [`expr`],
+//! [`constraint`], [`dist`], [`loss`], [`layer`] - [`diff`], [`simplify`] - [`schedule`] - [`kernel`] - [`backend`] - [`runtime`] - [`pipeline`] - [`fit`], [`check`], [`sample`], [`data`].
 //! `docs/architecture.md` follows one expression through all of them; `docs/numerics.md` says how accurate the answers are and why.
 
 pub mod backend;
