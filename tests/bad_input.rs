@@ -331,6 +331,7 @@ fn nothing_at_all() {
 
 /// What the subprocesses below run: compiles with whatever backend the environment asks for and prints what came of it.
 #[test]
+// Ignored here, and run in every suite all the same: `backends_by_environment` starts it for each value and asserts what it prints.
 #[ignore = "run by the test below with the environment variable set"]
 fn child() {
     let g = Graph::new();

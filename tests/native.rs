@@ -153,6 +153,7 @@ fn memory() -> (usize, usize, usize) {
 
 /// In a process of its own: other tests of this file map and unmap at the same time.
 #[test]
+// Ignored here, and run in every suite all the same: `ten_thousand_programs_leave_no_pages` starts it and asserts that it passed.
 #[ignore = "run by the test below in a process of its own"]
 fn child_compiles_ten_thousand_times() {
     let g = Graph::new();
@@ -162,9 +163,8 @@ fn child_compiles_ten_thousand_times() {
         let program = Options::new().backend(backend).compile(loss).unwrap();
         assert!(program.report().contains(backend.name()));
     };
-    for round in 0..100 {
+    for _ in 0..100 {
         native().into_iter().for_each(cycle);
-        let _ = round;
     }
     let before = memory();
     let backends = native();
@@ -201,6 +201,7 @@ fn ten_thousand_programs_leave_no_pages() {
 
 /// A process that may not make pages executable; with `TAPELESS_NO_FILES` not open files either.
 #[test]
+// Ignored here, and run in every suite all the same: `without_executable_pages` starts it, twice, and asserts that it passed.
 #[ignore = "run by the test below in a process of its own"]
 fn child_without_executable_pages() {
     const PR_SET_MDWE: i32 = 65;

@@ -1,6 +1,6 @@
 //! Broken versions of what the library holds true: of a pullback, as the graph it builds; of a rule's right side, as text.
 
-// Each test file uses its own part of this.
+// Compiled into each binary that names it: `checker` needs the pullbacks alone, `mutation` the patterns of rules too, so what is dead in one is used in the other.
 #![allow(dead_code)]
 
 pub mod formula;

@@ -1,6 +1,7 @@
 //! Random graphs as proptest values: a recipe of steps that shrinks, turned into a graph with inputs in the same way every time.
 
-// Each test file uses its own part of this.
+// Compiled into each binary that names it, and each uses its own part: `native` the leaves, `rules` the numbers, `properties` nearly all. So some functions
+// are dead and some re-exports unused in one binary or another; none is in all.
 #![allow(dead_code, unused_imports)]
 
 pub mod bounds;

@@ -1,6 +1,6 @@
 //! The test of one rule: what its left side describes is built, rewritten, and both are evaluated.
 
-// Each test file uses its own part of this.
+// Compiled into each binary that names it: `mutation` reads a field of the outcome that `rules` has no need of.
 #![allow(dead_code)]
 
 use crate::random::Numbers;
