@@ -87,7 +87,7 @@ fn a_repeated_call_allocates_nothing() {
     let x: Vec<f64> = (0..LONGEST).map(|i| 0.1 + (i as f64 * 0.618).fract()).collect();
     let x32: Vec<f32> = x.iter().map(|x| *x as f32).collect();
     type Model = for<'g> fn(&'g Graph) -> Expr<'g>;
-    let models: [(&str, Model); 7] = [
+    let models: [(&str, Model); 8] = [
         ("a large matrix", |g| {
             let w = g.param_with("w", &[20, 20]);
             let a = w.matmul(w.transpose()) + g.identity(20);
@@ -104,6 +104,8 @@ fn a_repeated_call_allocates_nothing() {
         }),
         ("largest", |g| (g.param("w") * g.data("x")).tanh().max_samples()),
         ("random effects", |g| (g.data("x") - g.param_with("a", &[5, 2]).gather(g.labels("site")).sum_dim(-1)).square().sum()),
+        // Two passes, the first with sums by groups and the second without.
+        ("sums by groups", |g| (g.param("w") * g.data("x")).exp().sum_by(g.labels("site"), 5).ln_1p().sum()),
         ("vectors", |g| (g.data_with("x", &[4]) * g.param_with("w", &[4])).sum_dim(-1).softplus().sum()),
     ];
     let before = CALLS.load(SeqCst);

@@ -88,13 +88,17 @@ impl<T: Real> LeafColumns<T> {
     }
 }
 
-/// Empty sums of all groups.
-pub fn clear(groups: &mut Vec<Vec<Carried>>, sums: &[GroupSum]) {
-    groups.resize_with(sums.len(), Vec::new);
+/// Empty sums of all groups. The room is kept from pass to pass, so that repeated calls allocate nothing.
+pub fn clear<'g>(room: &'g mut Vec<Vec<Carried>>, sums: &[GroupSum]) -> &'g mut [Vec<Carried>] {
+    if room.len() < sums.len() {
+        room.resize_with(sums.len(), Vec::new);
+    }
+    let groups = &mut room[..sums.len()];
     for (table, sum) in groups.iter_mut().zip(sums) {
         table.clear();
         table.resize((sum.groups * sum.width) as usize, [0.0; 2]);
     }
+    groups
 }
 
 /// Puts the sums into their slots.
