@@ -46,17 +46,18 @@ pub struct Emitted {
     pub starts: bool,
 }
 
-/// Emits a step. `whole`: it is run once over all samples of a leaf.
+/// Emits a step. `whole`: it is run once over all samples of a leaf. `asking`: the IR instructions that ask the cache for samples further ahead.
 ///
 /// # Errors
 /// If its frame would be too large for the stack.
-pub fn step<I: Isa>(program: &Program, sizes: Sizes, pool: &mut Pool, whole: bool) -> Result<Emitted, String> {
+pub fn step<'p, I: Isa>(program: &'p Program, sizes: Sizes, pool: &mut Pool, whole: bool, asking: &'p [bool]) -> Result<Emitted, String> {
     let slow = program.ops.iter().any(|op| matches!(op.kind, Kind::Patch(_)));
     let frame = Frame::new::<I>(program.strided.len(), program.dims.len(), slow);
     let body = Body::<I>::new(program, sizes, frame);
     let entries = accumulators(program);
     let vectors = (sizes.lanes / I::BYTES).max(1);
-    let mut f = Function { body, program, sizes, entries, vectors, unroll: 1, pinned: Vec::new(), kept: Vec::new(), starts: false, identities: HashMap::new() };
+    let mut f =
+        Function { body, asking, program, sizes, entries, vectors, unroll: 1, pinned: Vec::new(), kept: Vec::new(), starts: false, identities: HashMap::new() };
     f.plan();
     f.pointers();
     f.starts = whole && f.entries.is_empty() && program.ops.len() <= LONG;
@@ -90,6 +91,7 @@ fn accumulators(program: &Program) -> Vec<Entry> {
 
 struct Function<'p, I> {
     body: Body<'p, I>,
+    asking: &'p [bool],
     program: &'p Program,
     sizes: Sizes,
     entries: Vec<Entry>,
@@ -344,10 +346,12 @@ impl<I: Isa> Function<'_, I> {
         if rotates {
             self.rotate();
         }
+        self.body.asking = self.asking;
         for block in 0..self.unroll {
             self.body.block = block;
             self.body.block();
         }
+        self.body.asking = &[];
         self.body.block = 0;
         self.body.held.clear();
         self.body.note(Note::Loop);
