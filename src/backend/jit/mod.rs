@@ -8,6 +8,7 @@ mod body;
 mod call;
 mod code;
 mod combine;
+mod contraction;
 mod cpu;
 mod frame;
 mod function;
@@ -29,6 +30,7 @@ use code::{Bytes, Note};
 use cpu::{HasAvx2, HasAvx512, Target};
 use frame::words;
 use isa::{Avx2, Avx512, Isa};
+use jam::{Jammed, jam};
 use machine::{Pool, Program};
 use pages::Pages;
 
@@ -41,7 +43,7 @@ const WHOLE: usize = 1 << 16;
 /// Samples in a tile at most, where steps share tile buffers.
 const LONGEST_TILE: usize = 1024;
 /// And at least: a multiple of every accumulator's number of lanes.
-const SHORTEST_TILE: usize = 64;
+const SHORTEST_TILE: usize = 32;
 
 /// Bytes that all columns together are asked for ahead of what is read, where nothing waits in tiles; for a column no nearer and no further than
 /// the next two. A cache's own guess is late for many columns, and stops at the end of a page. Measured (f64, one thread, Zen 5 server, 2026-11-22, 10^7 or 10^6
@@ -134,8 +136,8 @@ impl<T: Real> Jit<T> {
         let lanes = pass.lanes::<T>();
         let tile = tile(pass, size);
         // Each step's kernels, and which of their loads ask the cache for the samples to come.
-        let kernels: Vec<Vec<Kernel>> = pass.steps.iter().map(|kernel| jam::jam(&expand::<T>(kernel), I::GROUP)).collect();
-        let mut asking = asking(&kernels.concat(), pass.columns.len()).into_iter();
+        let kernels: Vec<Vec<Jammed>> = pass.steps.iter().map(|kernel| jam(&expand::<T>(kernel), I::GROUP)).collect();
+        let mut asking = asking(kernels.iter().flatten().map(|j| &j.kernel), pass.columns.len()).into_iter();
         let ahead = if pass.tiles == 0 { (AHEAD / pass.columns.len().max(1) / 64 * 64).clamp(NEAREST, FURTHEST) } else { tile * size };
         let columns = pass.columns.len() + pass.made.len();
         let sizes = Sizes { double: T::DOUBLE, number: size, tile: tile * size, lanes: lanes * size, columns, ahead };
@@ -147,8 +149,8 @@ impl<T: Real> Jit<T> {
         for (kernel, expanded) in pass.steps.iter().zip(&kernels) {
             let mut starts = starts(kernel);
             for (expanded, asking) in expanded.iter().zip(&mut asking) {
-                let program = Program::new::<T>(expanded, &mut pool, I::MASKS)?;
-                let emitted = function::step::<I>(&program, sizes, &mut pool, pass.tiles == 0, &asking)?;
+                let program = Program::new::<T>(&expanded.kernel, &mut pool, I::MASKS)?;
+                let emitted = function::step::<I>(&program, sizes, &mut pool, pass.tiles == 0, &asking, expanded.blocks)?;
                 spills = spills.max(emitted.slots);
                 self_starting &= emitted.starts || !kernel.insts.iter().any(|i| matches!(i, Inst::Accumulate(..) | Inst::AccumulateProduct(..)));
                 // Entries of functions at addresses that the fetch likes.
@@ -212,11 +214,11 @@ impl<T: Real> Jit<T> {
             Target::Avx512(_) => Avx512::GROUP,
             Target::Avx2(_) => Avx2::GROUP,
         };
-        let kernels: Vec<Kernel> = pass.steps.iter().flat_map(|kernel| jam::jam(&expand::<T>(kernel), group)).collect();
+        let kernels: Vec<Jammed> = pass.steps.iter().flat_map(|kernel| jam(&expand::<T>(kernel), group)).collect();
         for (k, (step, kernel)) in self.steps.iter().zip(&kernels).enumerate() {
             let end = self.steps.get(k + 1).map(|s| s.offset).or(self.sums).unwrap_or(self.code_bytes);
             out += &format!("step {k}, {} bytes\n", end - step.offset);
-            listing::print(&self.pages.bytes()[step.offset..end], step.offset, &self.notes, kernel, columns, &mut out);
+            listing::print(&self.pages.bytes()[step.offset..end], step.offset, &self.notes, &kernel.kernel, columns, &mut out);
         }
         if let Some(start) = self.sums {
             out += &format!("sums, {} bytes\n", self.code_bytes - start);
@@ -236,10 +238,10 @@ fn tile(pass: &PassKernels, size: usize) -> usize {
 }
 
 /// For each kernel the instructions that read a data column for the last time in the pass: those ask the cache for the samples to come.
-fn asking(kernels: &[Kernel], columns: usize) -> Vec<Vec<bool>> {
+fn asking<'k>(kernels: impl DoubleEndedIterator<Item = &'k Kernel>, columns: usize) -> Vec<Vec<bool>> {
     let mut later = vec![false; columns];
     let mut out: Vec<Vec<bool>> = Vec::new();
-    for kernel in kernels.iter().rev() {
+    for kernel in kernels.rev() {
         let reached = |inst: &Inst| if let Inst::Column(at) = inst { targets(at, &kernel.dims) } else { Vec::new() };
         out.push(kernel.insts.iter().map(|inst| reached(inst).iter().any(|c| later.get(*c) == Some(&false))).collect());
         for column in kernel.insts.iter().flat_map(reached) {
