@@ -52,7 +52,8 @@ pub fn jam(kernel: &Kernel, group: Group) -> Vec<Jammed> {
         return vec![Jammed { kernel: kernel.clone(), blocks: 0 }];
     }
     let sinks = kernel.insts.iter().filter(|inst| inst.is_sink()).count();
-    if let Some(axis) = summed(kernel).filter(|_| sinks <= group.sums) {
+    // A single dimension has nothing to share, and goes through many columns: all samples at each, which touches few pages of memory at a time.
+    if let Some(axis) = summed(kernel).filter(|_| rank > 1 && sinks <= group.sums) {
         return sums(&with_last(kernel, axis), Group { sums: group.sums / sinks, ..group });
     }
     let mut by = vec![1; rank];
