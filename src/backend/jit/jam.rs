@@ -34,6 +34,8 @@ pub struct Group {
     pub blocks: [usize; 2],
     /// Sums at once, at most, if they are several.
     pub sums: usize,
+    /// Points along the dimension they are sums over.
+    pub inner: usize,
 }
 
 /// A kernel whose nest takes groups of points, and how it is run.
@@ -105,6 +107,7 @@ fn sums(kernel: &Kernel, group: Group) -> Vec<Jammed> {
         one
     } else {
         by[rank - 2] = even(kernel.dims[rank - 2], group.sums);
+        by[rank - 1] = even(kernel.dims[rank - 1], group.inner);
         several
     };
     pieces(kernel, &by, true).into_iter().map(|kernel| Jammed { kernel, blocks }).collect()

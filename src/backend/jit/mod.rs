@@ -17,6 +17,7 @@ mod jam;
 mod listing;
 mod machine;
 mod operations;
+mod order;
 mod pages;
 mod registers;
 
