@@ -6,6 +6,13 @@ use std::fmt::Write;
 /// Every step of a pass, an instruction a line; `columns` names the data.
 pub fn print(pass: &PassKernels, columns: &[String]) -> String {
     let mut out = String::new();
+    if let Some(ahead) = &pass.ahead {
+        out += "ahead, over each leaf:\n";
+        out += &print(&ahead.maxima, columns);
+        for shift in &ahead.shifts {
+            let _ = writeln!(out, "uniforms {:?} = the largest of acc {:?}, or 0; acc {:?} below are relative to it", shift.uniforms, shift.tops, shift.sums);
+        }
+    }
     for (k, kernel) in pass.steps.iter().enumerate() {
         let _ = write!(out, "step {k}");
         for (axis, d) in kernel.dims.iter().enumerate() {

@@ -2,9 +2,8 @@
 
 use super::LEAF;
 use super::groups::{Carried, LeafColumns};
-use super::tree::Tree;
+use super::tree::{Combine, Tree, level};
 use crate::backend::{self, Backend, Executable, Leaf, Scratch, environment};
-use crate::graph::Fold;
 use crate::kernel::ir::{Inst, PassKernels};
 use crate::labels::LabelColumn;
 use crate::real::Real;
@@ -18,6 +17,11 @@ const MAX_CHUNKS: usize = 64;
 /// one thread needs some 22 us.
 const PARALLEL_WORK: usize = 1 << 18;
 
+/// Bytes of columns that are still in the L2 cache when they are read again.
+const TWICE_READ: usize = 128 << 10;
+/// Samples in a leaf at least: its two runs and its place in the tree cost some 100 ns.
+const SHORTEST_LEAF: usize = 256;
+
 /// Leaves a thread computes in one wave of a pass with sums by groups. The bits don't depend on it: it bounds the memory held for terms.
 const WAVE_LEAVES: usize = 2;
 
@@ -26,7 +30,11 @@ pub struct CompiledPass<T> {
     /// What it does.
     pub kernels: PassKernels,
     executable: Box<dyn Executable<T>>,
-    folds: Vec<Fold>,
+    /// What finds the maxima that sums are relative to.
+    ahead: Option<Box<dyn Executable<T>>>,
+    combine: Combine,
+    /// Samples in a leaf: [`LEAF`], or an aligned part of it.
+    leaf: usize,
     cost: usize,
     /// Whether some step writes per-sample results.
     pub writes_outputs: bool,
@@ -52,6 +60,9 @@ pub struct Samples<'a, T> {
 /// One thread's working memory.
 pub struct Worker<T> {
     scratch: Scratch<T>,
+    /// Of the maxima found ahead, and the uniforms with what was made of them.
+    ahead: Option<Scratch<T>>,
+    uniforms: Vec<T>,
     sums: Vec<f64>,
     tree: Tree,
     columns: LeafColumns<T>,
@@ -85,27 +96,48 @@ impl<T: Real> CompiledPass<T> {
     /// Prepares a pass for a backend.
     pub fn new(kernels: PassKernels, backend: Backend) -> Self {
         let executable = backend::prepare(backend, &kernels);
-        let folds = kernels.accumulators.iter().map(|(f, _)| *f).collect();
+        let ahead = kernels.ahead.as_ref().map(|ahead| backend::prepare(backend, &ahead.maxima));
+        let leaf = if ahead.is_some() { twice_read_leaf(kernels.columns.len() * size_of::<T>()) } else { LEAF };
         let writes_outputs = kernels.steps.iter().flat_map(|s| &s.insts).any(|i| matches!(i, Inst::Output(at, _) if (at.base as usize) < kernels.outputs));
-        CompiledPass { writes_outputs, cost: kernels.cost().max(1), executable, folds, kernels }
+        CompiledPass { writes_outputs, cost: kernels.cost().max(1), combine: Combine::of(&kernels), executable, ahead, leaf, kernels }
     }
 
     /// What runs it.
     pub fn describe(&self) -> String {
-        self.executable.describe()
+        match &self.ahead {
+            Some(ahead) => format!("{}; maxima ahead, over {} samples at a time: {}", self.executable.describe(), self.leaf, ahead.describe()),
+            None => self.executable.describe(),
+        }
+    }
+
+    /// Each result's slot, in the order of the totals.
+    pub fn slots(&self) -> impl Iterator<Item = usize> {
+        let maxima = self.kernels.ahead.as_ref().map_or(&[][..], |ahead| &ahead.maxima.accumulators);
+        self.kernels.accumulators.iter().chain(maxima).map(|(_, slot)| *slot as usize)
+    }
+
+    /// How many numbers it gives.
+    pub fn width(&self) -> usize {
+        self.combine.width()
     }
 
     /// Its machine code, if it has any; `columns` names the data.
     pub fn assembly(&self, columns: &[String]) -> Option<String> {
-        self.executable.assembly(&self.kernels, columns)
+        let own = self.executable.assembly(&self.kernels, columns)?;
+        match (&self.ahead, &self.kernels.ahead) {
+            (Some(executable), Some(ahead)) => Some(format!("ahead, over each leaf:\n{}{own}", executable.assembly(&ahead.maxima, columns)?)),
+            _ => Some(own),
+        }
     }
 
     /// Working memory for one thread, made anew.
     pub fn new_worker(&self, samples: usize) -> Worker<T> {
         Worker {
             scratch: self.executable.scratch(),
-            sums: vec![0.0; self.folds.len()],
-            tree: Tree::new(self.folds.clone(), samples.div_ceil(LEAF)),
+            ahead: self.ahead.as_ref().map(|ahead| ahead.scratch()),
+            uniforms: Vec::with_capacity(if self.ahead.is_some() { self.kernels.uniforms.len() } else { 0 }),
+            sums: vec![0.0; self.width()],
+            tree: Tree::new(self.combine.clone(), samples.div_ceil(self.leaf)),
             columns: LeafColumns::new(&self.kernels, samples),
         }
     }
@@ -136,7 +168,7 @@ impl<T: Real> CompiledPass<T> {
             environment::with_default(|| self.run_chunk(part(c), &mut worker, row, &mut [], slices));
             let _ = workers.idle.push(worker);
         };
-        let width = self.folds.len();
+        let width = self.width();
         let chunks = samples.div_ceil(chunk);
         if width == 0 || !slices.is_empty() {
             // Per-sample results: each chunk gets its part of every column.
@@ -160,7 +192,7 @@ impl<T: Real> CompiledPass<T> {
     /// One chunk's partial result: its leaves, combined, and their groups' terms added up.
     fn run_chunk(&self, data: Samples<'_, T>, worker: &mut Worker<T>, out: &mut [f64], groups: &mut [Vec<Carried>], outputs: &mut [&mut [T]]) {
         let Samples { start, len, .. } = data;
-        if len <= LEAF && len > 0 {
+        if len <= self.leaf && len > 0 {
             self.run_leaf(data, worker, outputs);
             out.copy_from_slice(&worker.sums);
             worker.columns.add_to(groups, &self.kernels, data.labels, start, len);
@@ -169,7 +201,7 @@ impl<T: Real> CompiledPass<T> {
         worker.tree.clear();
         let mut done = 0;
         while done < len {
-            let n = LEAF.min(len - done);
+            let n = self.leaf.min(len - done);
             let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(|o| &mut o[done..done + n]).collect();
             self.run_leaf(Samples { start: start + done, len: n, ..data }, worker, &mut parts);
             worker.tree.push(&mut worker.sums);
@@ -181,9 +213,20 @@ impl<T: Real> CompiledPass<T> {
 
     /// One leaf: its accumulators are left in the worker's `sums`, its groups' terms in the worker's columns.
     fn run_leaf(&self, data: Samples<'_, T>, worker: &mut Worker<T>, outputs: &mut [&mut [T]]) {
-        let Worker { scratch, sums, columns: made, .. } = worker;
-        let Samples { columns, labels, uniforms, slots, start, len } = data;
+        let Worker { scratch, ahead, uniforms: own, sums, columns: made, .. } = worker;
+        let Samples { columns, labels, mut uniforms, slots, start, len } = data;
         made.fill(&self.kernels, labels, slots, start, len);
+        let (sums, maxima) = sums.split_at_mut(self.kernels.accumulators.len());
+        if let (Some(executable), Some(scratch), Some(kernels)) = (&self.ahead, ahead, &self.kernels.ahead) {
+            executable.run(&mut Leaf { columns, made: &made.made, start, len, uniforms, outputs: &mut [], terms: &mut [] }, scratch, maxima);
+            own.clear();
+            own.extend_from_slice(uniforms);
+            for shift in &kernels.shifts {
+                let by = T::from_f64(level(shift.tops.iter().map(|top| maxima[*top as usize])));
+                shift.uniforms.iter().for_each(|at| own[*at as usize] = by);
+            }
+            uniforms = own;
+        }
         self.executable.run(&mut Leaf { columns, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms }, scratch, sums);
     }
 
@@ -197,18 +240,18 @@ impl<T: Real> CompiledPass<T> {
         groups: &mut [Vec<Carried>],
         outputs: &mut [&mut [T]],
     ) {
-        let leaves = data.len.div_ceil(LEAF);
+        let leaves = data.len.div_ceil(self.leaf);
         // The outputs' samples leaf by leaf.
         let mut parts: Vec<Vec<&mut [T]>> = (0..leaves).map(|_| Vec::new()).collect();
         for column in outputs {
-            for (part, piece) in parts.iter_mut().zip(column.chunks_mut(LEAF)) {
+            for (part, piece) in parts.iter_mut().zip(column.chunks_mut(self.leaf)) {
                 part.push(piece);
             }
         }
         let width = (WAVE_LEAVES * rayon::current_num_threads()).min(leaves);
         let wave = || (0..width).map(|_| self.idle_worker(workers)).collect::<Vec<_>>();
         let (mut ahead, mut behind) = (wave(), wave());
-        let leaf = |k: usize| Samples { start: data.start + k * LEAF, len: LEAF.min(data.len - k * LEAF), ..data };
+        let leaf = |k: usize| Samples { start: data.start + k * self.leaf, len: self.leaf.min(data.len - k * self.leaf), ..data };
         own.tree.clear();
         let mut waves = parts.chunks_mut(width).enumerate().map(|(w, parts)| (w * width, parts));
         let compute = |wave: &mut Vec<Box<Worker<T>>>, (first, parts): (usize, &mut [Vec<&mut [T]>])| {
@@ -254,8 +297,17 @@ impl<T: Real> CompiledPass<T> {
     /// Numbers that `run` needs for partial results.
     pub fn room(&self, samples: usize) -> usize {
         let chunks = samples.div_ceil(chunk_samples(samples).max(1));
-        if chunks > 1 { chunks * self.folds.len() } else { 0 }
+        if chunks > 1 { chunks * self.width() } else { 0 }
     }
+}
+
+/// Samples in a leaf whose columns are read twice, the second time from the caches: a part of [`LEAF`] that depends on the pass only.
+fn twice_read_leaf(bytes: usize) -> usize {
+    let mut leaf = LEAF;
+    while leaf > SHORTEST_LEAF && leaf * bytes > TWICE_READ {
+        leaf /= 2;
+    }
+    leaf
 }
 
 /// Samples in a chunk: an aligned run of leaves that depends on the number of samples only.

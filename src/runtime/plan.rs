@@ -183,9 +183,10 @@ impl<T: Real> Plan<T> {
         out
     }
 
-    /// The kernels of every pass.
+    /// The kernels of every pass, those that find maxima ahead before the pass's own.
     pub fn pass_kernels(&self) -> impl Iterator<Item = &crate::kernel::ir::PassKernels> {
-        self.stages().filter_map(|(_, _, s)| s.pass.as_ref()).map(|p| &p.kernels)
+        let passes = self.stages().filter_map(|(_, _, s)| s.pass.as_ref()).map(|p| &p.kernels);
+        passes.flat_map(|kernels| kernels.ahead.iter().map(|ahead| &ahead.maxima).chain([kernels]))
     }
 }
 
@@ -309,13 +310,13 @@ impl<T: Real> Workspace<T> {
         uniforms.clear();
         uniforms.extend(pass.kernels.uniforms.iter().map(|slot| T::from_f64(slots[*slot as usize])));
         partials.resize(pass.room(len), 0.0);
-        totals.resize(pass.kernels.accumulators.len(), 0.0);
+        totals.resize(pass.width(), 0.0);
         let groups = groups::clear(groups, &pass.kernels.group_sums);
         let samples = Samples { columns, labels, uniforms, slots, start: 0, len };
         pass.run(samples, own, workers, partials, Results { totals, groups, outputs });
         groups::finish(groups, &pass.kernels.group_sums, slots);
-        for ((_, slot), total) in pass.kernels.accumulators.iter().zip(totals) {
-            slots[*slot as usize] = *total;
+        for (slot, total) in pass.slots().zip(totals) {
+            slots[slot] = *total;
         }
     }
 }

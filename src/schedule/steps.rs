@@ -102,7 +102,7 @@ pub(super) fn pass(dag: &Dag, reductions: Vec<NodeId>, outputs: Vec<NodeId>) -> 
     }
     steps.sort_by_key(|((level, _), _)| *level);
     let stored = dag.ids().filter(|id| stored[id.index()]).collect();
-    Pass { steps: steps.into_iter().map(|(_, s)| s).collect(), stored, reductions, outputs }
+    Pass { steps: steps.into_iter().map(|(_, s)| s).collect(), stored, reductions, outputs, ahead: None }
 }
 
 /// The nest a node is computed in: none if it is small.
