@@ -115,6 +115,7 @@ impl Builder<'_> {
             m = match node.op {
                 Op::Detach => return true,
                 Op::Reshape(_) | Op::Broadcast(_) => node.args[0],
+                Op::Arrange(_) if node.args.len() == 1 => node.args[0],
                 Op::Elem(Elem::Select) => node.args[1],
                 _ => return false,
             };
