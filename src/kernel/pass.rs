@@ -78,10 +78,10 @@ fn lower_steps<T: Real>(shared: &mut Shared<'_>, pass: &Pass) {
     }
 }
 
-/// The maxima that sums of the pass lowered before are relative to. Both read the same columns and uniforms.
+/// The maxima alone that sums of the pass lowered before are relative to. Both read the same columns and uniforms.
 fn lower_ahead<T: Real>(shared: &mut Shared<'_>, ahead: &schedule::Ahead) -> Ahead {
     use std::mem::take;
-    let sums = take(&mut shared.accumulators);
+    let own_accumulators = take(&mut shared.accumulators);
     shared.tiles.clear();
     let own = |k: &mut PassKernels| (take(&mut k.steps), take(&mut k.tiles), take(&mut k.accumulators), take(&mut k.group_sums), take(&mut k.outputs));
     let held = own(&mut shared.kernels);
@@ -92,11 +92,12 @@ fn lower_ahead<T: Real>(shared: &mut Shared<'_>, ahead: &schedule::Ahead) -> Ahe
     let mut shifts: Vec<Shift> = Vec::new();
     for shift in &ahead.shifts {
         for (entry, tops) in shift.tops.iter().enumerate() {
-            let sums: Vec<u32> = shift.sums.iter().filter(|(_, of)| *of as usize == entry).map(|((sum, e), _)| sums[sum] as u32 + e).collect();
+            let sums: Vec<u32> = shift.sums.iter().filter(|(_, of)| *of as usize == entry).map(|((sum, e), _)| own_accumulators[sum] as u32 + e).collect();
             if sums.is_empty() {
                 continue;
             }
-            let mut tops: Vec<u32> = tops.iter().map(|(max, e)| shared.accumulators[max] as u32 + e).collect();
+            let place = |(max, e): &(NodeId, u32)| (own_accumulators[max] as u32 + e, shared.accumulators[max] as u32 + e);
+            let mut tops: Vec<(u32, u32)> = tops.iter().map(place).collect();
             tops.sort_unstable();
             let at = shifts.iter().position(|s| s.tops == tops).unwrap_or_else(|| {
                 shifts.push(Shift { tops, ..Shift::default() });

@@ -7,10 +7,14 @@ use std::fmt::Write;
 pub fn print(pass: &PassKernels, columns: &[String]) -> String {
     let mut out = String::new();
     if let Some(ahead) = &pass.ahead {
-        out += "ahead, over each leaf:\n";
+        out += "maxima ahead\n";
         out += &print(&ahead.maxima, columns);
         for shift in &ahead.shifts {
-            let _ = writeln!(out, "uniforms {:?} = the largest of acc {:?}, or 0; acc {:?} below are relative to it", shift.uniforms, shift.tops, shift.sums);
+            let _ = writeln!(
+                out,
+                "uniforms {:?} near the largest of (acc below, above) {:?}, to which acc {:?} are relative",
+                shift.uniforms, shift.tops, shift.sums
+            );
         }
     }
     for (k, kernel) in pass.steps.iter().enumerate() {

@@ -1,8 +1,9 @@
 //! One pass over bound samples: leaves in chunks, chunks in parallel where that pays, partial results combined in the fixed tree.
 
 use super::LEAF;
+use super::ahead::{self, Ahead};
 use super::groups::{Carried, LeafColumns};
-use super::tree::{Combine, Tree, level};
+use super::tree::{Combine, Tree};
 use crate::backend::{self, Backend, Executable, Leaf, Scratch, environment};
 use crate::kernel::ir::{Inst, PassKernels};
 use crate::labels::LabelColumn;
@@ -17,11 +18,6 @@ const MAX_CHUNKS: usize = 64;
 /// one thread needs some 22 us.
 const PARALLEL_WORK: usize = 1 << 18;
 
-/// Bytes of columns that are still in the L2 cache when they are read again.
-const TWICE_READ: usize = 128 << 10;
-/// Samples in a leaf at least: its two runs and its place in the tree cost some 100 ns.
-const SHORTEST_LEAF: usize = 256;
-
 /// Leaves a thread computes in one wave of a pass with sums by groups. The bits don't depend on it: it bounds the memory held for terms.
 const WAVE_LEAVES: usize = 2;
 
@@ -31,7 +27,7 @@ pub struct CompiledPass<T> {
     pub kernels: PassKernels,
     executable: Box<dyn Executable<T>>,
     /// What finds the maxima that sums are relative to.
-    ahead: Option<Box<dyn Executable<T>>>,
+    ahead: Option<Ahead<T>>,
     combine: Combine,
     /// Samples in a leaf: [`LEAF`], or an aligned part of it.
     leaf: usize,
@@ -60,9 +56,7 @@ pub struct Samples<'a, T> {
 /// One thread's working memory.
 pub struct Worker<T> {
     scratch: Scratch<T>,
-    /// Of the maxima found ahead, and the uniforms with what was made of them.
-    ahead: Option<Scratch<T>>,
-    uniforms: Vec<T>,
+    ahead: Option<ahead::Worker<T>>,
     sums: Vec<f64>,
     tree: Tree,
     columns: LeafColumns<T>,
@@ -96,8 +90,8 @@ impl<T: Real> CompiledPass<T> {
     /// Prepares a pass for a backend.
     pub fn new(kernels: PassKernels, backend: Backend) -> Self {
         let executable = backend::prepare(backend, &kernels);
-        let ahead = kernels.ahead.as_ref().map(|ahead| backend::prepare(backend, &ahead.maxima));
-        let leaf = if ahead.is_some() { twice_read_leaf(kernels.columns.len() * size_of::<T>()) } else { LEAF };
+        let ahead = Ahead::new(&kernels, backend);
+        let leaf = ahead.as_ref().map_or(LEAF, |_| ahead::leaf(kernels.columns.len() * size_of::<T>()));
         let writes_outputs = kernels.steps.iter().flat_map(|s| &s.insts).any(|i| matches!(i, Inst::Output(at, _) if (at.base as usize) < kernels.outputs));
         CompiledPass { writes_outputs, cost: kernels.cost().max(1), combine: Combine::of(&kernels), executable, ahead, leaf, kernels }
     }
@@ -105,27 +99,16 @@ impl<T: Real> CompiledPass<T> {
     /// What runs it.
     pub fn describe(&self) -> String {
         match &self.ahead {
-            Some(ahead) => format!("{}; maxima ahead, over {} samples at a time: {}", self.executable.describe(), self.leaf, ahead.describe()),
+            Some(ahead) => format!("{}; maxima ahead, leaves of {} samples: {}", self.executable.describe(), self.leaf, ahead.executable.describe()),
             None => self.executable.describe(),
         }
-    }
-
-    /// Each result's slot, in the order of the totals.
-    pub fn slots(&self) -> impl Iterator<Item = usize> {
-        let maxima = self.kernels.ahead.as_ref().map_or(&[][..], |ahead| &ahead.maxima.accumulators);
-        self.kernels.accumulators.iter().chain(maxima).map(|(_, slot)| *slot as usize)
-    }
-
-    /// How many numbers it gives.
-    pub fn width(&self) -> usize {
-        self.combine.width()
     }
 
     /// Its machine code, if it has any; `columns` names the data.
     pub fn assembly(&self, columns: &[String]) -> Option<String> {
         let own = self.executable.assembly(&self.kernels, columns)?;
         match (&self.ahead, &self.kernels.ahead) {
-            (Some(executable), Some(ahead)) => Some(format!("ahead, over each leaf:\n{}{own}", executable.assembly(&ahead.maxima, columns)?)),
+            (Some(ahead), Some(kernels)) => Some(format!("maxima ahead\n{}{own}", ahead.executable.assembly(&kernels.maxima, columns)?)),
             _ => Some(own),
         }
     }
@@ -134,9 +117,8 @@ impl<T: Real> CompiledPass<T> {
     pub fn new_worker(&self, samples: usize) -> Worker<T> {
         Worker {
             scratch: self.executable.scratch(),
-            ahead: self.ahead.as_ref().map(|ahead| ahead.scratch()),
-            uniforms: Vec::with_capacity(if self.ahead.is_some() { self.kernels.uniforms.len() } else { 0 }),
-            sums: vec![0.0; self.width()],
+            ahead: self.ahead.as_ref().map(|ahead| ahead.new_worker(&self.kernels)),
+            sums: vec![0.0; self.combine.width()],
             tree: Tree::new(self.combine.clone(), samples.div_ceil(self.leaf)),
             columns: LeafColumns::new(&self.kernels, samples),
         }
@@ -168,7 +150,7 @@ impl<T: Real> CompiledPass<T> {
             environment::with_default(|| self.run_chunk(part(c), &mut worker, row, &mut [], slices));
             let _ = workers.idle.push(worker);
         };
-        let width = self.width();
+        let width = self.combine.width();
         let chunks = samples.div_ceil(chunk);
         if width == 0 || !slices.is_empty() {
             // Per-sample results: each chunk gets its part of every column.
@@ -213,21 +195,14 @@ impl<T: Real> CompiledPass<T> {
 
     /// One leaf: its accumulators are left in the worker's `sums`, its groups' terms in the worker's columns.
     fn run_leaf(&self, data: Samples<'_, T>, worker: &mut Worker<T>, outputs: &mut [&mut [T]]) {
-        let Worker { scratch, ahead, uniforms: own, sums, columns: made, .. } = worker;
-        let Samples { columns, labels, mut uniforms, slots, start, len } = data;
+        let Worker { scratch, ahead, sums, columns: made, .. } = worker;
+        let Samples { columns, labels, uniforms, slots, start, len } = data;
         made.fill(&self.kernels, labels, slots, start, len);
-        let (sums, maxima) = sums.split_at_mut(self.kernels.accumulators.len());
-        if let (Some(executable), Some(scratch), Some(kernels)) = (&self.ahead, ahead, &self.kernels.ahead) {
-            executable.run(&mut Leaf { columns, made: &made.made, start, len, uniforms, outputs: &mut [], terms: &mut [] }, scratch, maxima);
-            own.clear();
-            own.extend_from_slice(uniforms);
-            for shift in &kernels.shifts {
-                let by = T::from_f64(level(shift.tops.iter().map(|top| maxima[*top as usize])));
-                shift.uniforms.iter().for_each(|at| own[*at as usize] = by);
-            }
-            uniforms = own;
+        let mut leaf = Leaf { columns, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms };
+        match (&self.ahead, ahead) {
+            (Some(own), Some(worker)) => own.run(&*self.executable, &mut leaf, scratch, worker, sums),
+            _ => self.executable.run(&mut leaf, scratch, sums),
         }
-        self.executable.run(&mut Leaf { columns, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms }, scratch, sums);
     }
 
     /// A pass with sums by groups, on several threads: waves of leaves, each computed in parallel while the one before it is added up in order.
@@ -297,17 +272,8 @@ impl<T: Real> CompiledPass<T> {
     /// Numbers that `run` needs for partial results.
     pub fn room(&self, samples: usize) -> usize {
         let chunks = samples.div_ceil(chunk_samples(samples).max(1));
-        if chunks > 1 { chunks * self.width() } else { 0 }
+        if chunks > 1 { chunks * self.combine.width() } else { 0 }
     }
-}
-
-/// Samples in a leaf whose columns are read twice, the second time from the caches: a part of [`LEAF`] that depends on the pass only.
-fn twice_read_leaf(bytes: usize) -> usize {
-    let mut leaf = LEAF;
-    while leaf > SHORTEST_LEAF && leaf * bytes > TWICE_READ {
-        leaf /= 2;
-    }
-    leaf
 }
 
 /// Samples in a chunk: an aligned run of leaves that depends on the number of samples only.

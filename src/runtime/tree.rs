@@ -5,7 +5,7 @@
 
 use crate::graph::Fold;
 use crate::kernel::arith::Scalar;
-use crate::kernel::ir::PassKernels;
+use crate::kernel::ir::{self, PassKernels};
 use crate::kernel::lower;
 use crate::op::Elem;
 
@@ -31,17 +31,12 @@ impl Combine {
         Combine { plain: (0..folds.len()).collect(), folds, shifts: Vec::new() }
     }
 
-    /// A pass's accumulators, those of the maxima found ahead behind its own.
+    /// A pass's accumulators.
     pub fn of(kernels: &PassKernels) -> Self {
-        let own = kernels.accumulators.len();
-        let ahead = kernels.ahead.as_deref();
-        let maxima = ahead.map_or(&[][..], |a| &a.maxima.accumulators);
-        let folds: Vec<Fold> = kernels.accumulators.iter().chain(maxima).map(|(fold, _)| *fold).collect();
-        let shift = |s: &crate::kernel::ir::Shift| Shift {
-            tops: s.tops.iter().map(|top| own + *top as usize).collect(),
-            sums: s.sums.iter().map(|sum| *sum as usize).collect(),
-        };
-        let shifts: Vec<Shift> = ahead.map_or(Vec::new(), |a| a.shifts.iter().map(shift).collect());
+        let folds: Vec<Fold> = kernels.accumulators.iter().map(|(fold, _)| *fold).collect();
+        let shift =
+            |s: &ir::Shift| Shift { tops: s.tops.iter().map(|(top, _)| *top as usize).collect(), sums: s.sums.iter().map(|sum| *sum as usize).collect() };
+        let shifts: Vec<Shift> = kernels.ahead.iter().flat_map(|ahead| &ahead.shifts).map(shift).collect();
         let mut relative = vec![false; folds.len()];
         shifts.iter().flat_map(|s| &s.sums).for_each(|sum| relative[*sum] = true);
         Combine { plain: (0..folds.len()).filter(|k| !relative[*k]).collect(), folds, shifts }
@@ -57,9 +52,9 @@ impl Combine {
         for Shift { tops, sums } in &self.shifts {
             let shift = |row: &dyn Fn(usize) -> f64| level(tops.iter().map(|top| row(*top)));
             let to = shift(&|top| Fold::Max.combine(left[top], right[top]));
-            let (from_left, from_right) = (factor(shift(&|top| left[top]), to), factor(shift(&|top| right[top]), to));
+            let (from_left, from_right) = (Factor::between(shift(&|top| left[top]), to), Factor::between(shift(&|top| right[top]), to));
             for sum in sums {
-                right[*sum] = rescaled(left[*sum], from_left) + rescaled(right[*sum], from_right);
+                right[*sum] = from_left.of(left[*sum]) + from_right.of(right[*sum]);
             }
         }
         for k in &self.plain {
@@ -74,14 +69,20 @@ pub fn level(maxima: impl Iterator<Item = f64>) -> f64 {
     if top.is_finite() { top } else { 0.0 }
 }
 
-/// What turns sums relative to one shift into sums relative to another: by the kernels' own `exp`, so that every machine has the same bits.
-fn factor(from: f64, to: f64) -> f64 {
-    if from == to { 1.0 } else { lower::elem(&mut Scalar::<f64>::new(), Elem::Exp, &[from - to]) }
-}
+/// What turns sums relative to one shift into sums relative to another.
+#[derive(Clone, Copy, Debug)]
+pub struct Factor(f64);
 
-/// A sum of nothing but zeros stays one. (Exponents of minus infinity only are shifted by 0, from which the factor may be infinite.)
-fn rescaled(sum: f64, factor: f64) -> f64 {
-    if sum == 0.0 { sum } else { sum * factor }
+impl Factor {
+    /// By the kernels' own `exp`, so that every machine has the same bits.
+    pub fn between(from: f64, to: f64) -> Self {
+        Factor(if from == to { 1.0 } else { lower::elem(&mut Scalar::<f64>::new(), Elem::Exp, &[from - to]) })
+    }
+
+    /// The sum, rescaled. Of nothing but zeros it stays 0: exponents of minus infinity alone are shifted by 0, from which the factor may be infinite.
+    pub fn of(self, sum: f64) -> f64 {
+        if sum == 0.0 { sum } else { sum * self.0 }
+    }
 }
 
 /// A stream of partial results on its way up the tree.

@@ -14,7 +14,7 @@
 mod relative;
 mod steps;
 
-pub use relative::{Entry, Shift};
+pub use relative::{At, Shift};
 pub(crate) use steps::source;
 
 use crate::graph::{Dag, NodeId, Op};
@@ -51,14 +51,14 @@ pub struct Pass {
     pub reductions: Vec<NodeId>,
     /// The per-sample results it writes.
     pub outputs: Vec<NodeId>,
-    /// Maxima that a leaf of samples is looked through for first.
+    /// Maxima that are wanted before the sums of the same samples are made.
     pub ahead: Option<Box<Ahead>>,
 }
 
-/// The maxima over samples that some sums of the same pass are relative to.
+/// The maxima over samples that some sums of the same pass are relative to. The pass itself has them among its reductions, too.
 #[derive(Clone, Debug, Default)]
 pub struct Ahead {
-    /// The steps that find them.
+    /// The steps that find them, and nothing else.
     pub maxima: Pass,
     /// What is made of them, and the sums relative to that.
     pub shifts: Vec<Shift>,
@@ -230,13 +230,13 @@ impl Pass {
     }
 }
 
-/// The pass with these reductions and results; the maxima that some of its sums are relative to are found ahead.
-fn pass(dag: &Dag, mut reductions: Vec<NodeId>, outputs: Vec<NodeId>, shifts: Vec<Shift>) -> Pass {
+/// The pass with these reductions and results, and beside it the steps for the maxima alone that some of its sums are relative to.
+fn pass(dag: &Dag, reductions: Vec<NodeId>, outputs: Vec<NodeId>, shifts: Vec<Shift>) -> Pass {
     if shifts.is_empty() {
         return steps::pass(dag, reductions, outputs);
     }
     let tops: HashSet<NodeId> = shifts.iter().flat_map(|s| s.tops.iter().flatten()).map(|(max, _)| *max).collect();
-    let maxima = reductions.extract_if(.., |id| tops.contains(id)).collect();
+    let maxima = reductions.iter().copied().filter(|id| tops.contains(id)).collect();
     let ahead = Ahead { maxima: steps::pass(dag, maxima, Vec::new()), shifts };
     Pass { ahead: Some(Box::new(ahead)), ..steps::pass(dag, reductions, outputs) }
 }

@@ -9,11 +9,12 @@ use super::When;
 use crate::graph::{Axis, Dag, Fold, NodeId, Op};
 use crate::op::Elem;
 use crate::shape::broadcast_index;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// An entry of a node.
-pub type Entry = (NodeId, u32);
+pub type At = (NodeId, u32);
 
 /// A value without samples that exponents are shifted by: the largest of some entries of maxima over samples, or 0 where that is not finite.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,16 +22,16 @@ pub struct Shift {
     /// The value.
     pub node: NodeId,
     /// For each of its entries the maxima's entries that it is the largest of.
-    pub tops: Vec<Vec<Entry>>,
+    pub tops: Vec<Vec<At>>,
     /// The sums relative to it: which entry of which sum is relative to which of its entries.
-    pub sums: Vec<(Entry, u32)>,
+    pub sums: Vec<(At, u32)>,
 }
 
 /// A shift as it was found.
 struct Found {
     shift: Shift,
     /// What exponents may be: for each entry those that its maxima are over.
-    exponents: Vec<HashSet<Entry>>,
+    exponents: Vec<HashSet<At>>,
     /// Its moment, and the pass its maxima are computed in.
     call: bool,
     pass: usize,
@@ -201,7 +202,7 @@ fn same(a: Option<u32>, b: Option<u32>) -> Option<Option<u32>> {
 }
 
 /// Each entry's origin: that of a node which does more than move entries. `None` is 0.
-fn origins(dag: &Dag, id: NodeId) -> Vec<Option<Entry>> {
+fn origins(dag: &Dag, id: NodeId) -> Vec<Option<At>> {
     let node = dag.node(id);
     match &node.op {
         Op::Reshape(_) | Op::Detach => origins(dag, node.args[0]),
@@ -221,20 +222,21 @@ fn origins(dag: &Dag, id: NodeId) -> Vec<Option<Entry>> {
 fn find(dag: &Dag, id: NodeId, when: &[When]) -> Option<Found> {
     let mut tops = Vec::new();
     // One select may have many entries: its maxima are looked for once.
-    let mut selects: HashMap<NodeId, Vec<Vec<Entry>>> = HashMap::new();
+    let mut selects: HashMap<NodeId, Vec<Vec<At>>> = HashMap::new();
     for origin in origins(dag, id) {
         let (select, e) = origin?;
-        if !selects.contains_key(&select) {
-            selects.insert(select, maxima(dag, finite(dag, select)?)?);
-        }
-        tops.push(selects[&select][e as usize].clone());
+        let known = match selects.entry(select) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => free.insert(maxima(dag, finite(dag, select)?)?),
+        };
+        tops.push(known[e as usize].clone());
     }
     let (first, _) = *tops.first()?.first()?;
     let (call, stage) = (when[first.index()].call, when[first.index()].stage);
     if tops.iter().flatten().any(|(max, _)| when[max.index()].call != call || when[max.index()].stage != stage) {
         return None;
     }
-    let mut below: HashMap<NodeId, Vec<HashSet<Entry>>> = HashMap::new();
+    let mut below: HashMap<NodeId, Vec<HashSet<At>>> = HashMap::new();
     for (max, _) in tops.iter().flatten() {
         below.entry(*max).or_insert_with(|| exponents(dag, dag.node(*max).args[0]));
     }
@@ -254,7 +256,7 @@ fn finite(dag: &Dag, id: NodeId) -> Option<NodeId> {
 }
 
 /// For each entry of a value without samples the entries of maxima over samples that it is the largest of.
-fn maxima(dag: &Dag, id: NodeId) -> Option<Vec<Vec<Entry>>> {
+fn maxima(dag: &Dag, id: NodeId) -> Option<Vec<Vec<At>>> {
     let node = dag.node(id);
     match &node.op {
         Op::Reduce(Fold::Max, Axis::Samples) => Some((0..node.shape.entries()).map(|e| vec![(id, e as u32)]).collect()),
@@ -276,7 +278,7 @@ fn maxima(dag: &Dag, id: NodeId) -> Option<Vec<Vec<Entry>>> {
 }
 
 /// For each entry of a per-sample value the entries that are never above it: its own, and those it is the largest of.
-fn exponents(dag: &Dag, id: NodeId) -> Vec<HashSet<Entry>> {
+fn exponents(dag: &Dag, id: NodeId) -> Vec<HashSet<At>> {
     let node = dag.node(id);
     let from = |id: NodeId| exponents(dag, id);
     match &node.op {
@@ -286,7 +288,7 @@ fn exponents(dag: &Dag, id: NodeId) -> Vec<HashSet<Entry>> {
             broadcast_index(dag.shape(node.args[0]).dims(), to.dims()).into_iter().map(|e| inner[e].clone()).collect()
         }
         Op::Reduce(Fold::Max, Axis::Dim(_)) => {
-            let mut out: Vec<HashSet<Entry>> = (0..node.shape.entries()).map(|e| HashSet::from([(id, e as u32)])).collect();
+            let mut out: Vec<HashSet<At>> = (0..node.shape.entries()).map(|e| HashSet::from([(id, e as u32)])).collect();
             for (list, target) in from(node.args[0]).into_iter().zip(broadcast_index(node.shape.dims(), dag.shape(node.args[0]).dims())) {
                 out[target].extend(list);
             }
