@@ -527,7 +527,7 @@ impl Builder {
         let steep = self.constant([1.0, 0.25, -2.0, 1.0][extra % 4]);
         let x = self.elem(Elem::Mul, &[x, steep]);
         let e = self.elem(Elem::Exp, &[x]);
-        let e = if extra / 4 % 3 == 0 { self.over_dims(e, Fold::Sum) } else { e };
+        let e = if (extra / 4).is_multiple_of(3) { self.over_dims(e, Fold::Sum) } else { e };
         let mut sum = self.must(Op::Reduce(Fold::Sum, Axis::Samples), &[e]);
         if extra.is_multiple_of(2) {
             let n = self.must(Op::Count, &[]);
