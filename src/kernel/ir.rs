@@ -372,6 +372,29 @@ pub struct PassKernels {
     pub outputs: usize,
     /// Bytes of lanes that each accumulator has: 64, 128 or 256.
     pub lane_bytes: usize,
+    /// Maxima that are wanted before the sums of the same samples are made.
+    pub ahead: Option<Box<Ahead>>,
+}
+
+/// Maxima over the samples of a leaf that some of its sums are relative to.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Ahead {
+    /// The kernels that find the maxima and nothing else: columns and uniforms are those of the pass.
+    pub maxima: PassKernels,
+    /// What is made of them.
+    pub shifts: Vec<Shift>,
+}
+
+/// What exponents are shifted by: the largest of some maxima, 0 where that is not finite. A leaf's sums may be made with another number near by; where two
+/// leaves' sums meet they are rescaled to the shift of both.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Shift {
+    /// The maxima, as accumulators of the pass and as those of [`Ahead::maxima`].
+    pub tops: Vec<(u32, u32)>,
+    /// The local uniforms that kernels find it in.
+    pub uniforms: Vec<u32>,
+    /// Accumulators of the pass that have `exp(-shift)` as a factor.
+    pub sums: Vec<u32>,
 }
 
 impl PassKernels {

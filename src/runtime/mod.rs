@@ -1,5 +1,6 @@
 //! Running a compiled plan: parameters, bound columns, chunks in parallel, and a reduction whose order depends on nothing but the samples.
 
+mod ahead;
 pub mod batch;
 pub mod columns;
 mod curvature;

@@ -1,10 +1,10 @@
 //! One pass over bound samples: leaves in chunks, chunks in parallel where that pays, partial results combined in the fixed tree.
 
 use super::LEAF;
+use super::ahead::{self, Ahead};
 use super::groups::{Carried, LeafColumns};
-use super::tree::Tree;
+use super::tree::{Combine, Tree};
 use crate::backend::{self, Backend, Executable, Leaf, Scratch, environment};
-use crate::graph::Fold;
 use crate::kernel::ir::{Inst, PassKernels};
 use crate::labels::LabelColumn;
 use crate::real::Real;
@@ -26,7 +26,11 @@ pub struct CompiledPass<T> {
     /// What it does.
     pub kernels: PassKernels,
     executable: Box<dyn Executable<T>>,
-    folds: Vec<Fold>,
+    /// What finds the maxima that sums are relative to.
+    ahead: Option<Ahead<T>>,
+    combine: Combine,
+    /// Samples in a leaf: [`LEAF`], or an aligned part of it.
+    leaf: usize,
     cost: usize,
     /// Whether some step writes per-sample results.
     pub writes_outputs: bool,
@@ -52,6 +56,7 @@ pub struct Samples<'a, T> {
 /// One thread's working memory.
 pub struct Worker<T> {
     scratch: Scratch<T>,
+    ahead: Option<ahead::Worker<T>>,
     sums: Vec<f64>,
     tree: Tree,
     columns: LeafColumns<T>,
@@ -85,27 +90,36 @@ impl<T: Real> CompiledPass<T> {
     /// Prepares a pass for a backend.
     pub fn new(kernels: PassKernels, backend: Backend) -> Self {
         let executable = backend::prepare(backend, &kernels);
-        let folds = kernels.accumulators.iter().map(|(f, _)| *f).collect();
+        let ahead = Ahead::new(&kernels, backend);
+        let leaf = ahead.as_ref().map_or(LEAF, |_| ahead::leaf(kernels.columns.len() * size_of::<T>()));
         let writes_outputs = kernels.steps.iter().flat_map(|s| &s.insts).any(|i| matches!(i, Inst::Output(at, _) if (at.base as usize) < kernels.outputs));
-        CompiledPass { writes_outputs, cost: kernels.cost().max(1), executable, folds, kernels }
+        CompiledPass { writes_outputs, cost: kernels.cost().max(1), combine: Combine::of(&kernels), executable, ahead, leaf, kernels }
     }
 
     /// What runs it.
     pub fn describe(&self) -> String {
-        self.executable.describe()
+        match &self.ahead {
+            Some(ahead) => format!("{}; maxima ahead, leaves of {} samples: {}", self.executable.describe(), self.leaf, ahead.executable.describe()),
+            None => self.executable.describe(),
+        }
     }
 
     /// Its machine code, if it has any; `columns` names the data.
     pub fn assembly(&self, columns: &[String]) -> Option<String> {
-        self.executable.assembly(&self.kernels, columns)
+        let own = self.executable.assembly(&self.kernels, columns)?;
+        match (&self.ahead, &self.kernels.ahead) {
+            (Some(ahead), Some(kernels)) => Some(format!("maxima ahead\n{}{own}", ahead.executable.assembly(&kernels.maxima, columns)?)),
+            _ => Some(own),
+        }
     }
 
     /// Working memory for one thread, made anew.
     pub fn new_worker(&self, samples: usize) -> Worker<T> {
         Worker {
             scratch: self.executable.scratch(),
-            sums: vec![0.0; self.folds.len()],
-            tree: Tree::new(self.folds.clone(), samples.div_ceil(LEAF)),
+            ahead: self.ahead.as_ref().map(|ahead| ahead.new_worker(&self.kernels)),
+            sums: vec![0.0; self.combine.width()],
+            tree: Tree::new(self.combine.clone(), samples.div_ceil(self.leaf)),
             columns: LeafColumns::new(&self.kernels, samples),
         }
     }
@@ -136,7 +150,7 @@ impl<T: Real> CompiledPass<T> {
             environment::with_default(|| self.run_chunk(part(c), &mut worker, row, &mut [], slices));
             let _ = workers.idle.push(worker);
         };
-        let width = self.folds.len();
+        let width = self.combine.width();
         let chunks = samples.div_ceil(chunk);
         if width == 0 || !slices.is_empty() {
             // Per-sample results: each chunk gets its part of every column.
@@ -160,7 +174,7 @@ impl<T: Real> CompiledPass<T> {
     /// One chunk's partial result: its leaves, combined, and their groups' terms added up.
     fn run_chunk(&self, data: Samples<'_, T>, worker: &mut Worker<T>, out: &mut [f64], groups: &mut [Vec<Carried>], outputs: &mut [&mut [T]]) {
         let Samples { start, len, .. } = data;
-        if len <= LEAF && len > 0 {
+        if len <= self.leaf && len > 0 {
             self.run_leaf(data, worker, outputs);
             out.copy_from_slice(&worker.sums);
             worker.columns.add_to(groups, &self.kernels, data.labels, start, len);
@@ -169,7 +183,7 @@ impl<T: Real> CompiledPass<T> {
         worker.tree.clear();
         let mut done = 0;
         while done < len {
-            let n = LEAF.min(len - done);
+            let n = self.leaf.min(len - done);
             let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(|o| &mut o[done..done + n]).collect();
             self.run_leaf(Samples { start: start + done, len: n, ..data }, worker, &mut parts);
             worker.tree.push(&mut worker.sums);
@@ -181,10 +195,14 @@ impl<T: Real> CompiledPass<T> {
 
     /// One leaf: its accumulators are left in the worker's `sums`, its groups' terms in the worker's columns.
     fn run_leaf(&self, data: Samples<'_, T>, worker: &mut Worker<T>, outputs: &mut [&mut [T]]) {
-        let Worker { scratch, sums, columns: made, .. } = worker;
+        let Worker { scratch, ahead, sums, columns: made, .. } = worker;
         let Samples { columns, labels, uniforms, slots, start, len } = data;
         made.fill(&self.kernels, labels, slots, start, len);
-        self.executable.run(&mut Leaf { columns, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms }, scratch, sums);
+        let mut leaf = Leaf { columns, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms };
+        match (&self.ahead, ahead) {
+            (Some(own), Some(worker)) => own.run(&*self.executable, &mut leaf, scratch, worker, sums),
+            _ => self.executable.run(&mut leaf, scratch, sums),
+        }
     }
 
     /// A pass with sums by groups, on several threads: waves of leaves, each computed in parallel while the one before it is added up in order.
@@ -197,18 +215,18 @@ impl<T: Real> CompiledPass<T> {
         groups: &mut [Vec<Carried>],
         outputs: &mut [&mut [T]],
     ) {
-        let leaves = data.len.div_ceil(LEAF);
+        let leaves = data.len.div_ceil(self.leaf);
         // The outputs' samples leaf by leaf.
         let mut parts: Vec<Vec<&mut [T]>> = (0..leaves).map(|_| Vec::new()).collect();
         for column in outputs {
-            for (part, piece) in parts.iter_mut().zip(column.chunks_mut(LEAF)) {
+            for (part, piece) in parts.iter_mut().zip(column.chunks_mut(self.leaf)) {
                 part.push(piece);
             }
         }
         let width = (WAVE_LEAVES * rayon::current_num_threads()).min(leaves);
         let wave = || (0..width).map(|_| self.idle_worker(workers)).collect::<Vec<_>>();
         let (mut ahead, mut behind) = (wave(), wave());
-        let leaf = |k: usize| Samples { start: data.start + k * LEAF, len: LEAF.min(data.len - k * LEAF), ..data };
+        let leaf = |k: usize| Samples { start: data.start + k * self.leaf, len: self.leaf.min(data.len - k * self.leaf), ..data };
         own.tree.clear();
         let mut waves = parts.chunks_mut(width).enumerate().map(|(w, parts)| (w * width, parts));
         let compute = |wave: &mut Vec<Box<Worker<T>>>, (first, parts): (usize, &mut [Vec<&mut [T]>])| {
@@ -254,7 +272,7 @@ impl<T: Real> CompiledPass<T> {
     /// Numbers that `run` needs for partial results.
     pub fn room(&self, samples: usize) -> usize {
         let chunks = samples.div_ceil(chunk_samples(samples).max(1));
-        if chunks > 1 { chunks * self.folds.len() } else { 0 }
+        if chunks > 1 { chunks * self.combine.width() } else { 0 }
     }
 }
 

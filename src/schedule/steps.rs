@@ -108,7 +108,7 @@ pub(super) fn pass(dag: &Dag, reductions: Vec<NodeId>, outputs: Vec<NodeId>) -> 
     }
     steps.sort_by_key(|((level, _), _)| *level);
     let stored = dag.ids().filter(|id| stored[id.index()]).collect();
-    Pass { steps: steps.into_iter().map(|(_, s)| s).collect(), stored, reductions, outputs }
+    Pass { steps: steps.into_iter().map(|(_, s)| s).collect(), stored, reductions, outputs, ahead: None }
 }
 
 /// What is made of columns alone could be computed in any step: it goes where it is first needed, and through no tile buffer on its way there.
