@@ -30,9 +30,9 @@ pub struct Group {
     pub columns: usize,
     /// Along the only dimension.
     pub single: usize,
-    /// Where sums stay in registers: blocks of samples at once, if the sums are one number a sample and if they are several.
-    pub blocks: [usize; 2],
-    /// Sums at once, at most, if they are several.
+    /// Where sums stay in registers: blocks of samples at once.
+    pub blocks: usize,
+    /// Sums at once, at most.
     pub sums: usize,
     /// Points along the dimension they are sums over.
     pub inner: usize,
@@ -54,8 +54,7 @@ pub fn jam(kernel: &Kernel, group: Group) -> Vec<Jammed> {
         return vec![Jammed { kernel: kernel.clone(), blocks: 0 }];
     }
     let sinks = kernel.insts.iter().filter(|inst| inst.is_sink()).count();
-    // A single dimension has nothing to share, and goes through many columns: all samples at each, which touches few pages of memory at a time.
-    if let Some(axis) = summed(kernel).filter(|_| rank > 1 && sinks <= group.sums) {
+    if let Some(axis) = summed(kernel).filter(|_| sinks <= group.sums) {
         return sums(&with_last(kernel, axis), Group { sums: group.sums / sinks, ..group });
     }
     let mut by = vec![1; rank];
@@ -71,8 +70,17 @@ pub fn jam(kernel: &Kernel, group: Group) -> Vec<Jammed> {
     pieces(kernel, &by, false).into_iter().map(|kernel| Jammed { kernel, blocks: 0 }).collect()
 }
 
-/// The one dimension that everything in the body is summed over, if there is one and the body does nothing else.
+/// Whether a step's sums over a dimension stay in registers, if there are not too many.
+pub fn sums_stay(kernel: &Kernel) -> bool {
+    kernel.insts.len() <= SHORT && summed(kernel).is_some()
+}
+
+/// The one dimension that everything in the body is summed over, if there is one and the body does nothing else. A nest of one dimension has nothing to
+/// share, and goes through many columns: there it is all samples at each, which touches few pages of memory at a time.
 fn summed(kernel: &Kernel) -> Option<usize> {
+    if kernel.dims.len() < 2 {
+        return None;
+    }
     let mut axis = None;
     for inst in kernel.insts.iter().filter(|inst| inst.is_sink()) {
         let (Inst::Fold(Fold::Sum, at, _) | Inst::FoldProduct(at, ..)) = inst else { return None };
@@ -101,15 +109,9 @@ fn with_last(kernel: &Kernel, axis: usize) -> Kernel {
 fn sums(kernel: &Kernel, group: Group) -> Vec<Jammed> {
     let rank = kernel.dims.len();
     let mut by = vec![1; rank];
-    let [one, several] = group.blocks;
-    let blocks = if rank == 1 {
-        by[0] = even(kernel.dims[0], group.single.min(4));
-        one
-    } else {
-        by[rank - 2] = even(kernel.dims[rank - 2], group.sums);
-        by[rank - 1] = even(kernel.dims[rank - 1], group.inner);
-        several
-    };
+    by[rank - 2] = even(kernel.dims[rank - 2], group.sums);
+    by[rank - 1] = even(kernel.dims[rank - 1], group.inner);
+    let blocks = group.blocks;
     pieces(kernel, &by, true).into_iter().map(|kernel| Jammed { kernel, blocks }).collect()
 }
 

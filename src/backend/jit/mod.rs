@@ -35,10 +35,15 @@ use jam::{Jammed, jam};
 use machine::{Pool, Program};
 use pages::Pages;
 
-/// Columns, buffers and outputs of a tile together: they stay in the L2 cache, and mostly in L1, from one step to the next. Measured (f64, one thread,
-/// Zen 5 server with 48 KiB of L1, 2026-11-22, other work on the machine; ms for 32, 128 and 192 KiB): logistic on 100 columns 8.2, 7.2, 6.7;
-/// softmax of 10 classes 8.1, 8.5, 7.8; a perceptron of 64 by 64 27.1, 26.9, 33.6.
+/// Columns, buffers and outputs of a tile together: they stay in the L2 cache from one step to the next. Measured (f64, one thread, Zen 5 server with
+/// 48 KiB of L1 and 1 MiB of L2, 2026-11-22; ms for 128, 256, 384, 512 KiB): logistic on 100 columns 6.4, 5.5, 5.7, 6.1.
 const TILE_BYTES: usize = 256 << 10;
+/// The same where sums over a dimension stay in registers, so that a tile is gone through by few blocks at a time: they stay in the L1 cache. Softmax of
+/// 10 classes, with 24, 32, 48, 64, 256 KiB: 6.2, 6.0, 6.0, 6.6, 7.1.
+const TILE_BYTES_OF_SUMS: usize = 40 << 10;
+/// Unless accumulators beyond so many bytes leave the L1 cache in any case, and a longer tile visits them less often: a perceptron of 64 by 64, with
+/// 28, 64, 256 KiB: 30, 30, 26.
+const FEW_ACCUMULATORS: usize = 64 << 10;
 /// Samples in a tile where no step waits for another: more than a leaf has.
 const WHOLE: usize = 1 << 16;
 /// Samples in a tile at most, where steps share tile buffers.
@@ -234,7 +239,10 @@ fn tile(pass: &PassKernels, size: usize) -> usize {
     if pass.tiles == 0 {
         return WHOLE;
     }
-    let fits = TILE_BYTES / ((pass.columns.len() + pass.made.len() + pass.tiles + pass.outputs + pass.terms()) * size);
+    let few = pass.accumulators.len() * pass.lane_bytes <= FEW_ACCUMULATORS;
+    let sums = few && pass.steps.iter().any(jam::sums_stay);
+    let bytes = if sums { TILE_BYTES_OF_SUMS } else { TILE_BYTES };
+    let fits = bytes / ((pass.columns.len() + pass.made.len() + pass.tiles + pass.outputs + pass.terms()) * size);
     (fits / SHORTEST_TILE * SHORTEST_TILE).clamp(SHORTEST_TILE, LONGEST_TILE)
 }
 
@@ -402,7 +410,7 @@ impl<T: Real> Jit<T> {
         fixed[words::UNIFORMS as usize / 8] = leaf.uniforms.as_ptr() as usize;
         fixed[words::CONSTANTS as usize / 8] = self.constants.as_ptr() as usize;
         fixed[words::MEND as usize / 8] = self.mend;
-        let bytes = leaf.columns.first().map_or(0, |column| column.len() * size * self.columns);
+        let bytes = leaf.columns.first().map_or(0, |column| size_of_val(*column) * self.columns);
         fixed[words::FAR as usize / 8] = usize::from(bytes > NEAR);
         let mut done = 0;
         while done < leaf.len {
