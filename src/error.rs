@@ -235,6 +235,13 @@ pub enum Error {
         /// The declared dimensions.
         expected: Shape,
     },
+    /// Columns that aren't where they were said to be: no whole number of rows, a view that ends outside of its numbers.
+    ColumnSource {
+        /// The data input.
+        name: String,
+        /// What is wrong.
+        message: String,
+    },
     /// Labels bound to a data input of real numbers.
     ColumnKind {
         /// The data input.
@@ -383,6 +390,7 @@ impl fmt::Display for Error {
             Error::ColumnShape { name, found, expected } => {
                 write!(f, "data `{name}` has {found} columns, but is declared {expected}")
             }
+            Error::ColumnSource { name, message } => write!(f, "data `{name}`: {message}"),
             Error::ColumnKind { name, place } => {
                 write!(f, "data column `{name}` is given integers, but is declared as real numbers")?;
                 place.map_or(Ok(()), |p| write!(f, " (at {p})"))

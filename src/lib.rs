@@ -137,7 +137,7 @@
 //!
 //! # How it works
 //!
-//! The modules are floors of one house; data walks forward, imports point down: [`error`], [`shape`], [`op`], [`real`], [`labels`], [`mod@column`] - [`graph`] - [`expr`],
+//! The modules are floors of one house; data walks forward, imports point down: [`error`], [`shape`], [`op`], [`real`], [`strided`], [`labels`], [`mod@column`] - [`graph`] - [`expr`],
 //! [`constraint`], [`dist`], [`loss`], [`layer`] - [`diff`], [`simplify`] - [`schedule`] - [`kernel`] - [`backend`] - [`runtime`] - [`pipeline`] - [`fit`], [`check`], [`sample`], [`data`].
 //! `docs/architecture.md` follows one expression through all of them; `docs/numerics.md` says how accurate the answers are and why.
 
@@ -169,6 +169,7 @@ pub mod schedule;
 pub mod shape;
 pub mod simplify;
 mod special;
+pub mod strided;
 
 pub use error::{Error, Mistake, NonFinite, Place, Result};
 pub use expr::{Expr, Graph, Labels, Operand};

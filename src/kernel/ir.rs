@@ -372,6 +372,8 @@ pub struct PassKernels {
     pub outputs: usize,
     /// Bytes of lanes that each accumulator has: 64, 128 or 256.
     pub lane_bytes: usize,
+    /// A leaf is run tile by tile, tile buffers or not: columns come that way.
+    pub by_tiles: bool,
 }
 
 impl PassKernels {

@@ -9,6 +9,7 @@ pub mod params;
 pub mod pass;
 pub mod plan;
 pub mod program;
+mod rows;
 pub mod tree;
 
 /// Samples in a leaf of the reduction tree. A leaf's sums are made in lanes in a fixed order, and leaves are combined pairwise, so a result

@@ -3,13 +3,16 @@
 use super::LEAF;
 use super::groups::{Carried, LeafColumns};
 use super::tree::Tree;
+use crate::backend::rows::{LeafRows, RowColumns};
 use crate::backend::{self, Backend, Executable, Leaf, Scratch, environment};
+use crate::column::Column;
 use crate::graph::Fold;
 use crate::kernel::ir::{Inst, PassKernels};
 use crate::labels::LabelColumn;
 use crate::real::Real;
 use crossbeam_queue::ArrayQueue;
 use rayon::prelude::*;
+use std::sync::OnceLock;
 
 /// At most this many chunks, whatever the number of samples: enough to balance dozens of threads, few enough that partial results stay small.
 const MAX_CHUNKS: usize = 64;
@@ -26,6 +29,9 @@ pub struct CompiledPass<T> {
     /// What it does.
     pub kernels: PassKernels,
     executable: Box<dyn Executable<T>>,
+    backend: Backend,
+    /// The one that runs tile by tile, made when the first rows are bound, where `executable` can't.
+    by_tiles: OnceLock<Box<dyn Executable<T>>>,
     folds: Vec<Fold>,
     cost: usize,
     /// Whether some step writes per-sample results.
@@ -35,8 +41,10 @@ pub struct CompiledPass<T> {
 /// What a pass runs over: a range of whole columns, and the call stage's values.
 #[derive(Clone, Copy)]
 pub struct Samples<'a, T> {
-    /// In the order of the pass's columns.
+    /// In the order of the pass's columns; those of `rows` are empty here.
     pub columns: &'a [&'a [T]],
+    /// Columns that are entries of rows, where there are any.
+    pub rows: Option<LeafRows<'a, T>>,
     /// In the order of the pass's labels.
     pub labels: &'a [LabelColumn<'a>],
     /// In the order of its uniforms.
@@ -52,6 +60,8 @@ pub struct Samples<'a, T> {
 /// One thread's working memory.
 pub struct Worker<T> {
     scratch: Scratch<T>,
+    /// The other executable's, made for the first leaf that it runs.
+    scratch_by_tiles: Option<Scratch<T>>,
     sums: Vec<f64>,
     tree: Tree,
     columns: LeafColumns<T>,
@@ -87,7 +97,24 @@ impl<T: Real> CompiledPass<T> {
         let executable = backend::prepare(backend, &kernels);
         let folds = kernels.accumulators.iter().map(|(f, _)| *f).collect();
         let writes_outputs = kernels.steps.iter().flat_map(|s| &s.insts).any(|i| matches!(i, Inst::Output(at, _) if (at.base as usize) < kernels.outputs));
-        CompiledPass { writes_outputs, cost: kernels.cost().max(1), executable, folds, kernels }
+        CompiledPass { writes_outputs, cost: kernels.cost().max(1), executable, backend, by_tiles: OnceLock::new(), folds, kernels }
+    }
+
+    /// Those of the pass's columns that are entries of rows, and what runs over them made ready.
+    pub fn row_columns<'d>(&self, columns: impl Iterator<Item = Column<'d, T>>) -> Option<RowColumns<'d, T>> {
+        let rows = RowColumns::new(columns);
+        if rows.is_some() {
+            self.for_rows();
+        }
+        rows
+    }
+
+    /// What runs it where some columns are entries of rows. Where that isn't what runs it otherwise, it is compiled on first use: binding asks for it.
+    fn for_rows(&self) -> &dyn Executable<T> {
+        if self.executable.runs_by_tiles() {
+            return &*self.executable;
+        }
+        &**self.by_tiles.get_or_init(|| backend::prepare(self.backend, &PassKernels { by_tiles: true, ..self.kernels.clone() }))
     }
 
     /// What runs it.
@@ -104,6 +131,7 @@ impl<T: Real> CompiledPass<T> {
     pub fn new_worker(&self, samples: usize) -> Worker<T> {
         Worker {
             scratch: self.executable.scratch(),
+            scratch_by_tiles: None,
             sums: vec![0.0; self.folds.len()],
             tree: Tree::new(self.folds.clone(), samples.div_ceil(LEAF)),
             columns: LeafColumns::new(&self.kernels, samples),
@@ -181,10 +209,16 @@ impl<T: Real> CompiledPass<T> {
 
     /// One leaf: its accumulators are left in the worker's `sums`, its groups' terms in the worker's columns.
     fn run_leaf(&self, data: Samples<'_, T>, worker: &mut Worker<T>, outputs: &mut [&mut [T]]) {
-        let Worker { scratch, sums, columns: made, .. } = worker;
-        let Samples { columns, labels, uniforms, slots, start, len } = data;
+        let Worker { scratch, scratch_by_tiles, sums, columns: made, .. } = worker;
+        let Samples { columns, rows, labels, uniforms, slots, start, len } = data;
         made.fill(&self.kernels, labels, slots, start, len);
-        self.executable.run(&mut Leaf { columns, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms }, scratch, sums);
+        let leaf = &mut Leaf { columns, rows, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms };
+        if rows.is_none() || self.executable.runs_by_tiles() {
+            self.executable.run(leaf, scratch, sums);
+        } else {
+            let executable = self.for_rows();
+            executable.run(leaf, scratch_by_tiles.get_or_insert_with(|| executable.scratch()), sums);
+        }
     }
 
     /// A pass with sums by groups, on several threads: waves of leaves, each computed in parallel while the one before it is added up in order.

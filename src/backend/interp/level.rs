@@ -107,6 +107,7 @@ compiled_for_levels! {
     fn fold_product(out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>);
     fn accumulate(fold: Fold, acc: &mut [T], a: Operand<'_, T>, n: usize);
     fn accumulate_product(acc: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>, n: usize);
+    fn transpose(out: &mut [T], pitch: usize, rows: &[T], stride: usize, firsts: &[usize], n: usize);
 }
 
 macro_rules! functions_for_levels {

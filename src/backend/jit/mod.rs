@@ -75,6 +75,8 @@ pub struct Jit<T> {
     lanes: usize,
     /// Samples in a tile.
     tile: usize,
+    /// The functions go on from what the lanes hold, so that a leaf can be run in parts.
+    by_tiles: bool,
     tiles: usize,
     /// Data columns.
     columns: usize,
@@ -128,12 +130,13 @@ impl<T: Real> Jit<T> {
         let mut bytes = Bytes { code: Vec::new(), notes: Vec::new() };
         let mut steps = Vec::new();
         let mut spills = 0;
+        let by_tiles = pass.by_tiles || pass.tiles > 0;
         let mut self_starting = true;
         for kernel in &pass.steps {
             let mut starts = starts(kernel);
             for expanded in jam::jam(&expand::<T>(kernel), I::GROUP) {
                 let program = Program::new::<T>(&expanded, &mut pool, I::MASKS)?;
-                let emitted = function::step::<I>(&program, sizes, &mut pool, pass.tiles == 0)?;
+                let emitted = function::step::<I>(&program, sizes, &mut pool, !by_tiles)?;
                 spills = spills.max(emitted.slots);
                 self_starting &= emitted.starts || !kernel.insts.iter().any(|i| matches!(i, Inst::Accumulate(..) | Inst::AccumulateProduct(..)));
                 // Entries of functions at addresses that the fetch likes.
@@ -171,6 +174,7 @@ impl<T: Real> Jit<T> {
             folds: pass.accumulators.iter().map(|(f, _)| *f).collect(),
             lanes,
             tile,
+            by_tiles,
             tiles: pass.tiles,
             columns: pass.columns.len(),
             made: pass.made.len(),
@@ -295,11 +299,16 @@ impl<T: Real> Executable<T> for Jit<T> {
             registers: vec![vec![T::default(); tiles].into_boxed_slice()],
             lanes: vec![T::default(); self.lanes * self.folds.len() + slack],
             words: vec![0; words::COLUMNS + self.columns + self.made + self.results + self.terms],
+            rows: Vec::new(),
         }
     }
 
     fn run(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]) {
         environment::with_default(|| self.run_leaf(leaf, scratch, sums));
+    }
+
+    fn runs_by_tiles(&self) -> bool {
+        self.by_tiles
     }
 
     fn describe(&self) -> String {
@@ -323,7 +332,7 @@ impl<T: Real> Jit<T> {
     #[allow(unsafe_code)]
     fn run_leaf(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]) {
         let size = size_of::<T>();
-        let Scratch { registers, lanes, words } = scratch;
+        let Scratch { registers, lanes, words, rows: row_buffer } = scratch;
         let end = leaf.start.checked_add(leaf.len).unwrap_or_else(|| panic!("a leaf of {} samples from {}", leaf.len, leaf.start));
         let room = |buffers: &[Box<[T]>], n| buffers.len() >= n && buffers.iter().all(|b| b.len() >= leaf.len);
         let whole = leaf.columns.len() >= self.columns && leaf.uniforms.len() >= self.uniforms && leaf.outputs.len() >= self.written;
@@ -331,8 +340,11 @@ impl<T: Real> Jit<T> {
         let (fixed, tables) = words.split_at_mut(words::COLUMNS);
         let (columns, outputs) = tables.split_at_mut(self.columns + self.made);
         let (data, made) = columns.split_at_mut(self.columns);
-        for (word, column) in data.iter_mut().zip(leaf.columns) {
-            *word = column[leaf.start..end].as_ptr() as usize;
+        for (k, (word, column)) in data.iter_mut().zip(leaf.columns).enumerate() {
+            // Those of rows lie in the buffer, tile by tile.
+            if leaf.rows.is_none_or(|rows| rows.columns.place(k).is_none()) {
+                *word = column[leaf.start..end].as_ptr() as usize;
+            }
         }
         for (word, column) in made.iter_mut().zip(leaf.made) {
             *word = column.as_ptr() as usize;
@@ -362,9 +374,26 @@ impl<T: Real> Jit<T> {
         fixed[words::UNIFORMS as usize / 8] = leaf.uniforms.as_ptr() as usize;
         fixed[words::CONSTANTS as usize / 8] = self.constants.as_ptr() as usize;
         fixed[words::MEND as usize / 8] = self.mend;
+        let mut tile = self.tile;
+        let mut buffer: &mut [T] = &mut [];
+        if let Some(rows) = leaf.rows {
+            assert!(self.by_tiles, "columns that come tile by tile need functions that go on");
+            tile = rows.columns.tile(self.tile);
+            row_buffer.resize(rows.columns.room(tile) + 64 / size, T::default());
+            buffer = aligned(row_buffer);
+        }
         let mut done = 0;
         while done < leaf.len {
-            let n = self.tile.min(leaf.len - done);
+            let n = tile.min(leaf.len - done);
+            if let Some(rows) = leaf.rows {
+                let pitch = rows.columns.pitch(tile);
+                rows.columns.fill(rows.first + leaf.start + done, n, pitch, buffer);
+                for k in 0..self.columns {
+                    if let Some(place) = rows.columns.place(k) {
+                        words[words::COLUMNS + k] = (buffer[place * pitch..][..n].as_ptr() as usize).wrapping_sub(done * size);
+                    }
+                }
+            }
             for step in &self.steps {
                 for (buffer, identity) in &step.starts {
                     tiles[buffer * self.tile..][..n].fill(*identity);
@@ -373,7 +402,7 @@ impl<T: Real> Jit<T> {
                 words[words::END as usize / 8] = (done + n) * size;
                 words[words::TILES as usize / 8] = (tiles.as_mut_ptr() as usize).wrapping_sub(done * size);
                 // SAFETY: `step.offset` is where `compile` had a function for this target encoded. The words were just filled in: columns and
-                // outputs cut to the leaf's samples, of which `done..done + n` are a part, lanes, tile buffers and uniforms of the lengths
+                // outputs cut to the leaf's samples, of which `done..done + n` are a part, or a buffer that holds those, lanes, tile buffers and uniforms of the lengths
                 // asserted above, which `check` held every access against; none of them is looked at until the function returns.
                 unsafe { call::call(&self.pages, step.offset, self.target, words) };
             }
