@@ -84,7 +84,7 @@
 //! nothing of data.
 //!
 //! **Data.** `program.bind(..)` borrows slices, vectors and `nalgebra` matrices (samples as rows), checks names and lengths once, and computes
-//! what depends on data alone. Work runs on rayon's current pool: `pool.install(|| ..)` decides the threads, and the bits don't depend on them.
+//! what depends on data alone. Row-major data ([`Columns::from_rows`], `&[[f64; 3]]`) are read where they lie, too. Work runs on rayon's current pool: `pool.install(|| ..)` decides the threads, and the bits don't depend on them.
 //!
 //! **Labels and groups.** [`Graph::labels`] declares a column of integers; [`Expr::pick`] takes the entry that the label says, [`Expr::gather`] the row of a parameter
 //! (a random effect, an embedding), [`Expr::sum_by`] sums by group:

@@ -3,7 +3,7 @@
 //! A kernel reads columns. Where the data are rows, the samples of a tile are first copied into a buffer, column after column, and the kernel is given the buffer
 //! in the columns' place. A tile is a whole number of every accumulator's lanes, so the sums have the bits that columns give.
 
-use super::interp::Level;
+use super::interp::{Level, Run};
 use crate::column::Column;
 use crate::real::Real;
 use crate::strided::Strided;
@@ -33,8 +33,8 @@ pub struct RowColumns<'d, T> {
 struct Table<'d, T> {
     numbers: &'d [T],
     stride: usize,
-    /// Where sample 0 of each column lies, ascending; their places in the buffer follow each other from `place` on.
-    firsts: Vec<usize>,
+    /// The columns; their places in the buffer follow each other from `place` on.
+    runs: Vec<Run>,
     place: usize,
 }
 
@@ -68,15 +68,19 @@ impl<'d, T: Real> RowColumns<'d, T> {
         // Entries of the same rows side by side, in the order they have there.
         let table = |x: &Strided<'d, T>| (x.numbers().as_ptr() as usize, x.numbers().len(), x.stride());
         found.sort_by_key(|(_, x)| (table(x), x.first()));
-        let count = found.len();
-        let mut tables: Vec<Table<'d, T>> = Vec::new();
-        for (place, (k, x)) in found.into_iter().enumerate() {
-            places[k] = Some(place);
-            match tables.last_mut() {
-                Some(last) if (last.numbers.as_ptr() as usize, last.numbers.len(), last.stride) == table(&x) => last.firsts.push(x.first()),
-                _ => tables.push(Table { numbers: x.numbers(), stride: x.stride(), firsts: vec![x.first()], place }),
-            }
+        for (place, (k, _)) in found.iter().enumerate() {
+            places[*k] = Some(place);
         }
+        let count = found.len();
+        let mut place = 0;
+        let of_table = |columns: &[(usize, Strided<'d, T>)]| {
+            let (_, one) = columns[0];
+            let runs = columns.chunk_by(|(_, a), (_, b)| a.first() + 1 == b.first());
+            let runs = runs.map(|run| Run { first: run[0].1.first(), len: run.len() }).collect();
+            place += columns.len();
+            Table { numbers: one.numbers(), stride: one.stride(), runs, place: place - columns.len() }
+        };
+        let tables = found.chunk_by(|(_, a), (_, b)| table(a) == table(b)).map(of_table).collect();
         (count > 0).then(|| RowColumns { tables, places, count, level: Level::best() })
     }
 
@@ -105,7 +109,7 @@ impl<'d, T: Real> RowColumns<'d, T> {
     pub fn fill(&self, start: usize, n: usize, pitch: usize, buffer: &mut [T]) {
         for table in &self.tables {
             let rows = table.numbers.get(start * table.stride..).unwrap_or_default();
-            self.level.transpose(&mut buffer[table.place * pitch..], pitch, rows, table.stride, &table.firsts, n);
+            self.level.transpose(&mut buffer[table.place * pitch..], pitch, rows, table.stride, &table.runs, n);
         }
     }
 }

@@ -57,7 +57,8 @@ impl<'d, T: Real> Columns<'d, T> {
         match inside.then(|| (0..entries).map(column).collect::<Option<Vec<_>>>()).flatten() {
             Some(columns) => Columns::of(columns),
             None => {
-                let message = format!("a view of {samples} samples of {entries} entries with strides {strides:?} lies outside of its {} numbers", numbers.len());
+                let message =
+                    format!("a view of {samples} samples of {entries} entries with strides {strides:?} lies outside of its {} numbers", numbers.len());
                 Columns::faulty(Fault::Source(message))
             }
         }

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 use super::loops::{self, Operand};
+use super::transpose::Run;
 use crate::graph::Fold;
 use crate::kernel::ir::{Bin, Cmp, Int, Mask, MathFn, Un, functions};
 use crate::real::Real;
@@ -58,6 +59,19 @@ impl Level {
     }
 }
 
+/// Asks for the cache line at a place, which may lie behind the numbers: nothing happens then.
+#[inline(always)]
+pub fn prefetch<T>(numbers: &[T], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let line = numbers.as_ptr().wrapping_add(at).cast();
+        // SAFETY: a prefetch reads nothing and faults nowhere, whatever the address; every x86-64 CPU has it.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (numbers, at);
+}
+
 /// For each loop a method that runs it as compiled for the level.
 macro_rules! compiled_for_levels {
     ($(fn $name:ident($($arg:ident: $type:ty),*);)*) => {
@@ -107,7 +121,7 @@ compiled_for_levels! {
     fn fold_product(out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>);
     fn accumulate(fold: Fold, acc: &mut [T], a: Operand<'_, T>, n: usize);
     fn accumulate_product(acc: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>, n: usize);
-    fn transpose(out: &mut [T], pitch: usize, rows: &[T], stride: usize, firsts: &[usize], n: usize);
+    fn transpose(out: &mut [T], pitch: usize, rows: &[T], stride: usize, runs: &[Run], n: usize);
 }
 
 macro_rules! functions_for_levels {

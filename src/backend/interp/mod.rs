@@ -13,6 +13,7 @@ use crate::kernel::ir::PassKernels;
 use crate::real::Real;
 pub(super) use level::Level;
 use tile::TileProgram;
+pub(super) use transpose::Run;
 
 /// A pass prepared for the interpreter.
 pub struct Interp<T> {
