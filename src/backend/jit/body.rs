@@ -22,6 +22,8 @@ use std::marker::PhantomData;
 pub const VECTORS: usize = 0;
 /// Mask registers, as a kind.
 pub const MASKS: usize = 1;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// The last operand of an instruction.
 #[derive(Clone, Copy)]
@@ -45,6 +47,8 @@ pub struct Sizes {
     pub lanes: usize,
     /// How many columns come before the outputs.
     pub columns: usize,
+    /// How far ahead of the samples that are read the cache is asked for more, in bytes.
+    pub ahead: usize,
 }
 
 /// Emits blocks.
@@ -69,7 +73,8 @@ pub struct Body<'p, I> {
     pub rotating: bool,
     /// The block's number in the unrolled loop.
     pub block: usize,
-
+    /// IR instructions whose loads of a column ask for samples further ahead; none outside of a loop over whole blocks.
+    pub asking: &'p [bool],
     /// Where the slow path starts, if it is used.
     pub slow: Option<Label>,
     pub(super) now: u32,
@@ -90,6 +95,11 @@ pub fn sound(made: Result<Instruction, IcedError>) -> Instruction {
 /// Memory at a register and a distance.
 pub fn memory(base: Register, displacement: i64) -> MemoryOperand {
     indexed(base, Register::None, displacement)
+}
+
+/// The same registers, another distance.
+fn indexed_again(at: MemoryOperand, displacement: i64) -> MemoryOperand {
+    indexed(at.base, at.index, displacement)
 }
 
 fn indexed(base: Register, index: Register, displacement: i64) -> MemoryOperand {
@@ -124,6 +134,7 @@ impl<'p, I: Isa> Body<'p, I> {
             partial: false,
             rotating: false,
             block: 0,
+            asking: &[],
             slow: None,
             now: 0,
             note: Note::Frame,
@@ -308,6 +319,7 @@ impl<'p, I: Isa> Body<'p, I> {
             Home::Column(e) => {
                 let from = self.address(Table::Column, e);
                 if !self.partial {
+                    self.ask(v, from);
                     self.one(Vop::Load, into, Rm::Mem(from));
                 } else if I::MASKS {
                     let mut made = sound(Instruction::with2(self.encoding(Vop::Load), into, from));
@@ -323,6 +335,15 @@ impl<'p, I: Isa> Body<'p, I> {
                 self.one(Vop::Load, into, Rm::Mem(from));
             }
             Home::Computed => unreachable!("a computed value is in a register or in the frame"),
+        }
+    }
+
+    /// Asks the cache for the samples that come some way after those at `at`, once a line. Past the column's end nothing happens.
+    fn ask(&mut self, v: Val, at: MemoryOperand) {
+        let asks = self.asking.get(self.program.values[v.index()].origin as usize).is_some_and(|asks| *asks);
+        if asks && (self.block * I::BYTES).is_multiple_of(LINE) {
+            let ahead = at.displacement + self.sizes.ahead as i64;
+            self.put(Instruction::with1(Encoding::Prefetcht0_m8, indexed_again(at, ahead)));
         }
     }
 
@@ -378,6 +399,7 @@ impl<'p, I: Isa> Body<'p, I> {
             Home::Tile(e) => self.address(Table::Tile, e),
             Home::Computed => unreachable!("a computed value is in a register or in the frame"),
         };
+        self.ask(v, at);
         at.is_broadcast = I::MASKS && self.program.is_invariant(v);
         Rm::Mem(at)
     }

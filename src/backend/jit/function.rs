@@ -26,6 +26,8 @@ const UNROLLED: usize = 400;
 const LONG: usize = 3000;
 /// Short loops without accumulators are unrolled to about so many operations, which hides the loop's own.
 const SHORT: usize = 24;
+/// Operations of an unrolled loop that is there twice, at most: once asking the cache for samples to come, once not.
+const TWICE: usize = 64;
 /// General registers for pointers.
 const POINTERS: [Register; 6] = [Register::RBX, Register::R12, Register::R13, Register::R14, Register::R15, Register::RBP];
 /// What the caller wants back.
@@ -46,17 +48,18 @@ pub struct Emitted {
     pub starts: bool,
 }
 
-/// Emits a step. `whole`: it is run once over all samples of a leaf.
+/// Emits a step. `whole`: it is run once over all samples of a leaf. `asking`: the IR instructions that ask the cache for samples further ahead.
 ///
 /// # Errors
 /// If its frame would be too large for the stack.
-pub fn step<I: Isa>(program: &Program, sizes: Sizes, pool: &mut Pool, whole: bool) -> Result<Emitted, String> {
+pub fn step<'p, I: Isa>(program: &'p Program, sizes: Sizes, pool: &mut Pool, whole: bool, asking: &'p [bool]) -> Result<Emitted, String> {
     let slow = program.ops.iter().any(|op| matches!(op.kind, Kind::Patch(_)));
     let frame = Frame::new::<I>(program.strided.len(), program.dims.len(), slow);
     let body = Body::<I>::new(program, sizes, frame);
     let entries = accumulators(program);
     let vectors = (sizes.lanes / I::BYTES).max(1);
-    let mut f = Function { body, program, sizes, entries, vectors, unroll: 1, pinned: Vec::new(), kept: Vec::new(), starts: false, identities: HashMap::new() };
+    let mut f =
+        Function { body, asking, program, sizes, entries, vectors, unroll: 1, pinned: Vec::new(), kept: Vec::new(), starts: false, identities: HashMap::new() };
     f.plan();
     f.pointers();
     f.starts = whole && f.entries.is_empty() && program.ops.len() <= LONG;
@@ -90,6 +93,7 @@ fn accumulators(program: &Program) -> Vec<Entry> {
 
 struct Function<'p, I> {
     body: Body<'p, I>,
+    asking: &'p [bool],
     program: &'p Program,
     sizes: Sizes,
     entries: Vec<Entry>,
@@ -318,7 +322,7 @@ impl<I: Isa> Function<'_, I> {
     /// Whole groups of blocks.
     fn main(&mut self, rotates: bool) {
         let group = (self.unroll * I::BYTES) as i32;
-        let (rest, turn) = (self.body.code.label(), self.body.code.label());
+        let rest = self.body.code.label();
         self.mov(Register::R9, memory(Register::RDI, words::END));
         self.body.put(Instruction::with2(Encoding::Sub_r64_rm64, Register::R9, Register::R8));
         self.body.put(Instruction::with2(Encoding::And_rm64_imm32, Register::R9, -group));
@@ -336,6 +340,30 @@ impl<I: Isa> Function<'_, I> {
         if !self.starts {
             self.accumulators(true);
         }
+        // Where the columns lie in a cache, asking for them costs more than it brings.
+        let near = self.asking.contains(&true) && self.program.ops.len() * self.unroll <= TWICE;
+        if near {
+            let (near, done) = (self.body.code.label(), self.body.code.label());
+            self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, memory(Register::RDI, words::FAR), 1));
+            self.body.code.jump(When::Below, near, Note::Loop);
+            self.turns(rotates, group, true);
+            self.body.code.jump(When::Always, done, Note::Loop);
+            self.body.code.place(near);
+            self.turns(rotates, group, false);
+            self.body.code.place(done);
+        } else {
+            self.turns(rotates, group, true);
+        }
+        if self.starts {
+            self.body.code.place(none);
+        }
+        self.accumulators(false);
+        self.body.code.place(rest);
+    }
+
+    /// The loop over whole groups of blocks, of which there is one at least.
+    fn turns(&mut self, rotates: bool, group: i32, asking: bool) {
+        let turn = self.body.code.label();
         self.body.code.align();
         self.body.code.place(turn);
         self.body.partial = false;
@@ -344,21 +372,19 @@ impl<I: Isa> Function<'_, I> {
         if rotates {
             self.rotate();
         }
+        self.body.asking = if asking { self.asking } else { &[] };
         for block in 0..self.unroll {
             self.body.block = block;
             self.body.block();
         }
+        self.body.asking = &[];
         self.body.block = 0;
         self.body.held.clear();
+        self.body.rotating = false;
         self.body.note(Note::Loop);
         self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::R8, group));
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
         self.body.code.jump(When::Below, turn, Note::Loop);
-        if self.starts {
-            self.body.code.place(none);
-        }
-        self.accumulators(false);
-        self.body.code.place(rest);
     }
 
     /// Accumulators' registers from what their folds start from.
