@@ -242,6 +242,13 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+    /// A number that is missing from a column whose source knows of missing ones. (NaN is a number.)
+    Null {
+        /// The data input.
+        name: String,
+        /// The first sample without a number, from 0.
+        sample: usize,
+    },
     /// Labels bound to a data input of real numbers.
     ColumnKind {
         /// The data input.
@@ -391,6 +398,7 @@ impl fmt::Display for Error {
                 write!(f, "data `{name}` has {found} columns, but is declared {expected}")
             }
             Error::ColumnSource { name, message } => write!(f, "data `{name}`: {message}"),
+            Error::Null { name, sample } => write!(f, "data `{name}`, sample {sample}: the number is missing"),
             Error::ColumnKind { name, place } => {
                 write!(f, "data column `{name}` is given integers, but is declared as real numbers")?;
                 place.map_or(Ok(()), |p| write!(f, " (at {p})"))

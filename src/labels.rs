@@ -3,6 +3,9 @@
 use crate::strided::Strided;
 use std::ops::Range;
 
+/// What is wrong with a label that isn't there.
+pub(crate) const MISSING: &str = "the label is missing";
+
 /// A whole number that may be missing, as a label column holds it.
 trait Label: Copy {
     /// The number, `None` if it is missing.
@@ -128,7 +131,7 @@ impl LabelColumn<'_> {
             (LabelColumn::F32(x), None) if !x[i].is_nan() => format!("{} is no whole number", x[i]),
             (LabelColumn::RowsF64(x), None) if !x[i].is_nan() => format!("{} is no whole number", x[i]),
             (LabelColumn::RowsF32(x), None) if !x[i].is_nan() => format!("{} is no whole number", x[i]),
-            (_, None) => "the label is missing".into(),
+            (_, None) => MISSING.into(),
             (_, Some(n)) if n < 0 => format!("label {n} is negative"),
             (_, Some(n)) => format!("label {n} is not below {below}"),
         }

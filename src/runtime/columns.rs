@@ -23,6 +23,8 @@ use std::ops::Range;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// With the feature `arrow`, Arrow arrays are bound without copying: numbers, integers and dictionaries as labels, lists of fixed size as rows.
 #[derive(Clone, Debug)]
 pub struct Columns<'d, T> {
     columns: Vec<Column<'d, T>>,
@@ -35,6 +37,23 @@ pub struct Columns<'d, T> {
 pub(crate) enum Fault {
     /// They aren't where they were said to be.
     Source(String),
+    /// The first sample without a value.
+    #[cfg(feature = "arrow")]
+    Null(usize),
+}
+
+impl Fault {
+    /// The error where they are bound to this input.
+    fn of(self, input: &Input) -> Error {
+        let name = input.name.clone();
+        match (self, &input.labels) {
+            (Fault::Source(message), _) => Error::ColumnSource { name, message },
+            #[cfg(feature = "arrow")]
+            (Fault::Null(sample), Some(limit)) => Error::Label { name, sample, message: crate::labels::MISSING.into(), place: limit.place },
+            #[cfg(feature = "arrow")]
+            (Fault::Null(sample), None) => Error::Null { name, sample },
+        }
+    }
 }
 
 impl<'d, T: Copy> Columns<'d, T> {
@@ -137,8 +156,8 @@ impl<'d, T: Real> Table<'d, T> {
                 return Err(Error::UnknownColumn { name: name.into(), known: declared.iter().map(|i| i.name.clone()).collect() });
             };
             let Columns { mut columns, fault } = columns.into();
-            if let Some(Fault::Source(message)) = fault {
-                return Err(Error::ColumnSource { name: name.into(), message });
+            if let Some(fault) = fault {
+                return Err(fault.of(&declared[k]));
             }
             if columns.len() != declared[k].shape.entries() {
                 return Err(Error::ColumnShape { name: name.into(), found: columns.len(), expected: declared[k].shape.clone() });

@@ -1,5 +1,7 @@
 //! Running a compiled plan: parameters, bound columns, chunks in parallel, and a reduction whose order depends on nothing but the samples.
 
+#[cfg(feature = "arrow")]
+mod arrow;
 pub mod batch;
 pub mod columns;
 mod curvature;

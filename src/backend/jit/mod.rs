@@ -411,7 +411,7 @@ impl<T: Real> Jit<T> {
         fixed[words::UNIFORMS as usize / 8] = leaf.uniforms.as_ptr() as usize;
         fixed[words::CONSTANTS as usize / 8] = self.constants.as_ptr() as usize;
         fixed[words::MEND as usize / 8] = self.mend;
-        let bytes = leaf.columns.first().map_or(0, |column| column.len() * size * self.columns);
+        let bytes = leaf.columns.first().map_or(0, |column| size_of_val(*column) * self.columns);
         // A buffer of rows is near, and filled from lines asked for in time.
         fixed[words::FAR as usize / 8] = usize::from(bytes > NEAR && leaf.rows.is_none());
         let mut tile = self.tile;
