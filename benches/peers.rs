@@ -3,19 +3,20 @@
 //! `cargo bench --bench peers -- --data DIR --workload NAME|all --dtype f64|f32 --threads N --min-seconds S`
 //!
 //! One JSON line a workload: `{"tool": "tapeless", "workload", "n", "dtype", "threads", "ms_min", "ms_median", "compile_ms", "value", "grad_norm"}`,
-//! and `"value_ms"`, the time of the value alone, and `"over_value"`, what value and gradient together take of it, both called in turns.
+//! and `"value_ms"`, the time of the value alone, and `"over_value"`, what value and gradient together take of it, both called in turns. `--workload mixture`
+//! needs no data: its lines have `"gflops"`, of the operations that `common::mixture_flops` counts, and `"of_peak"`, their part of the fused multiply-adds that the machine does.
 
 mod common;
 
-use common::{Data, Failure, Steps, WORKLOADS, Workload, in_turns, median};
+use common::{Data, Failure, MIXTURES, Numbers, Steps, WORKLOADS, Workload, in_turns, median, peak};
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tapeless::Real;
 use tapeless::prelude::*;
 
-fn run<T: Real>(work: &Workload, dir: &Path, threads: usize, least: Duration) -> Result<String, Failure> {
-    let numbers: Data<T> = work.read(dir)?.into();
+fn run<T: Real>(work: &Workload, numbers: Numbers, threads: usize, least: Duration, flops: Option<usize>) -> Result<String, Failure> {
+    let numbers: Data<T> = numbers.into();
     let g = Graph::new();
     let loss = (work.loss)(&g);
     let first = Instant::now();
@@ -25,7 +26,7 @@ fn run<T: Real>(work: &Workload, dir: &Path, threads: usize, least: Duration) ->
     let data = program.bind(work.columns(&numbers, work.samples))?;
     let mut grad = program.grad_zeros();
     let (value, norm, times);
-    let mut over_value = String::new();
+    let mut more = String::new();
     match work.training {
         None => {
             value = data.value_and_grad_into(&start, &mut grad)?.to_f64();
@@ -35,7 +36,7 @@ fn run<T: Real>(work: &Workload, dir: &Path, threads: usize, least: Duration) ->
             // By itself first: beside the value alone, its columns would lie in another state of the caches.
             [times] = in_turns(least, [&mut both]);
             let [beside, alone] = in_turns(least / 2, [&mut both, &mut value_alone]);
-            over_value = format!(", \"value_ms\": {:.6}, \"over_value\": {:.3}", median(&alone), median(&beside) / median(&alone));
+            more = format!(", \"value_ms\": {:.6}, \"over_value\": {:.3}", median(&alone), median(&beside) / median(&alone));
         }
         Some((steps, which)) => {
             let train = || -> Result<(f64, f64), Failure> {
@@ -55,9 +56,13 @@ fn run<T: Real>(work: &Workload, dir: &Path, threads: usize, least: Duration) ->
             [times] = in_turns(least, [&mut || drop(black_box(train()))]);
         }
     }
+    if let (Some(flops), Some(peak)) = (flops, peak::gflops(T::DOUBLE)) {
+        let rate = (flops * work.samples) as f64 / median(&times) / 1e6;
+        more += &format!(", \"gflops\": {rate:.2}, \"of_peak\": {:.4}", rate / (peak * threads as f64));
+    }
     let (min, median, compile) = (times[0], median(&times), compile_only.as_secs_f64() * 1e3);
     Ok(format!(
-        "{{\"tool\": \"tapeless\", \"workload\": \"{}\", \"n\": {}, \"dtype\": \"{}\", \"threads\": {threads}, \"ms_min\": {min:.6}, \"ms_median\": {median:.6}, \"compile_ms\": {compile:.3}, \"value\": {value:?}, \"grad_norm\": {norm:?}{over_value}}}",
+        "{{\"tool\": \"tapeless\", \"workload\": \"{}\", \"n\": {}, \"dtype\": \"{}\", \"threads\": {threads}, \"ms_min\": {min:.6}, \"ms_median\": {median:.6}, \"compile_ms\": {compile:.3}, \"value\": {value:?}, \"grad_norm\": {norm:?}{more}}}",
         work.name,
         work.n,
         T::NAME
@@ -80,20 +85,26 @@ fn main() -> Result<(), Failure> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let Some(dir) = dir else {
-        eprintln!("peers: no --data DIR with dumped columns; nothing to run");
-        return Ok(());
-    };
-    let chosen: Vec<&Workload> = WORKLOADS.iter().filter(|w| workload == "all" || workload.split(',').any(|name| name == w.name)).collect();
+    let named = |name: &str| workload.split(',').any(|one| one == name);
+    let mut chosen: Vec<(&Workload, Option<usize>)> = WORKLOADS.iter().filter(|w| workload == "all" || named(w.name)).map(|w| (w, None)).collect();
+    chosen.extend(MIXTURES.iter().filter(|m| named(m.work.name)).map(|m| (&m.work, Some(common::mixture_flops(m.k, m.d)))));
     if chosen.is_empty() {
         return Err(format!("no workload `{workload}`").into());
     }
+    if dir.is_none() && chosen.iter().any(|(_, flops)| flops.is_none()) {
+        eprintln!("peers: no --data DIR with dumped columns; nothing to run");
+        return Ok(());
+    }
     let least = Duration::from_secs_f64(seconds);
     let pool = common::pool(threads)?;
-    for work in chosen {
+    for (work, flops) in chosen {
+        let numbers = match &dir {
+            Some(dir) if flops.is_none() => work.read(dir)?,
+            _ => work.generate(work.samples),
+        };
         let line = pool.install(|| match dtype.as_str() {
-            "f64" => run::<f64>(work, &dir, threads, least),
-            "f32" => run::<f32>(work, &dir, threads, least),
+            "f64" => run::<f64>(work, numbers, threads, least, flops),
+            "f32" => run::<f32>(work, numbers, threads, least, flops),
             other => Err(format!("no type `{other}`").into()),
         })?;
         println!("{line}");
