@@ -3,7 +3,7 @@
 //! `cargo bench --bench peers -- --data DIR --workload NAME|all --dtype f64|f32 --threads N --min-seconds S`
 //!
 //! One JSON line a workload: `{"tool": "tapeless", "workload", "n", "dtype", "threads", "ms_min", "ms_median", "compile_ms", "value", "grad_norm"}`,
-//! and `"value_ms"`, the time of the value alone, and `"over_value"`, what value and gradient together take of it, both called in turns. `--workload mixture`
+//! and `"compile_again_ms"`, the median of compiling it again (the first compilation of a process also parses the simplifier's rules), `"value_ms"`, the time of the value alone, and `"over_value"`, what value and gradient together take of it, both called in turns. `--workload mixture`
 //! needs no data: its lines have `"gflops"`, of the operations that `common::mixture_flops` counts, and `"of_peak"`, their part of the fused multiply-adds that the machine does.
 
 mod common;
@@ -22,6 +22,8 @@ fn run<T: Real>(work: &Workload, numbers: Numbers, threads: usize, least: Durati
     let first = Instant::now();
     let program: Program<T> = tapeless::compile(loss, &Options::new())?;
     let compile_only = first.elapsed();
+    let [again] = in_turns(Duration::ZERO, [&mut || drop(black_box(tapeless::compile::<T>(loss, &Options::new())))]);
+    let again = median(&again);
     let start = work.point(&program, &numbers.params)?;
     let data = program.bind(work.columns(&numbers, work.samples))?;
     let mut grad = program.grad_zeros();
@@ -56,13 +58,15 @@ fn run<T: Real>(work: &Workload, numbers: Numbers, threads: usize, least: Durati
             [times] = in_turns(least, [&mut || drop(black_box(train()))]);
         }
     }
-    if let (Some(flops), Some(peak)) = (flops, peak::gflops(T::DOUBLE)) {
+    if let Some(flops) = flops
+        && let Some(peak) = peak::gflops(T::DOUBLE)
+    {
         let rate = (flops * work.samples) as f64 / median(&times) / 1e6;
         more += &format!(", \"gflops\": {rate:.2}, \"of_peak\": {:.4}", rate / (peak * threads as f64));
     }
     let (min, median, compile) = (times[0], median(&times), compile_only.as_secs_f64() * 1e3);
     Ok(format!(
-        "{{\"tool\": \"tapeless\", \"workload\": \"{}\", \"n\": {}, \"dtype\": \"{}\", \"threads\": {threads}, \"ms_min\": {min:.6}, \"ms_median\": {median:.6}, \"compile_ms\": {compile:.3}, \"value\": {value:?}, \"grad_norm\": {norm:?}{more}}}",
+        "{{\"tool\": \"tapeless\", \"workload\": \"{}\", \"n\": {}, \"dtype\": \"{}\", \"threads\": {threads}, \"ms_min\": {min:.6}, \"ms_median\": {median:.6}, \"compile_ms\": {compile:.3}, \"compile_again_ms\": {again:.3}, \"value\": {value:?}, \"grad_norm\": {norm:?}{more}}}",
         work.name,
         work.n,
         T::NAME

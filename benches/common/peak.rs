@@ -45,7 +45,7 @@ mod x86 {
 
     pub fn gflops(double: bool) -> Option<f64> {
         let wide = is_x86_feature_detected!("avx512f");
-        if !wide && !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
+        if !(wide || is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
             return None;
         }
         let once = || {
