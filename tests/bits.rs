@@ -87,6 +87,16 @@ const MODELS: &[Model] = &[
         empty: true,
     },
     Model {
+        name: "log-sum-exp, steep, of ten columns",
+        columns: 10,
+        make: |g| {
+            let (x, w, b) = (g.data_with("x", &[10]), g.param_with("w", &[10]), g.param("b"));
+            let z = 400.0 * (x * w).sum_dim(-1) + b;
+            (z.exp().mean().ln() - (x * w).log_sum_exp_samples().square().sum(), z)
+        },
+        empty: false,
+    },
+    Model {
         name: "two passes",
         columns: 1,
         make: |g| {

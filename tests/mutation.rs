@@ -382,3 +382,57 @@ fn every_broken_rule_is_caught() {
     survivors.retain(|s| !listed(s));
     assert!(survivors.is_empty() && stale == 0, "{} not caught, {stale} listed that are:\n{survivors:#?}", survivors.len());
 }
+
+/// The rule for `ln(sum(exp x))` over samples, written out, right and with something broken: `x - m`, and what becomes of its logarithm and `m`.
+type Shifted = for<'g> fn(x: Expr<'g>, top: Expr<'g>) -> Expr<'g>;
+
+const SHIFTS: &[(&str, Shifted)] = &[
+    ("m is not added", |x, top| (x - guarded(top)).exp().sum().ln()),
+    ("m is taken off again", |x, top| (x - guarded(top)).exp().sum().ln() - guarded(top)),
+    ("m is the smallest", |x, _| shifted(x, guarded(x.min_samples().detach()))),
+    ("m is added for each sample", |x, top| (x - guarded(top)).exp().sum().ln() + x.graph().count() * guarded(top)),
+    ("m has a derivative, once", |x, top| (x - guarded(top)).exp().sum().ln() + guarded(x.max_samples())),
+    ("m is not guarded", |x, top| shifted(x, top)),
+    ("m is guarded by itself", |x, top| shifted(x, top.abs().lt(f64::INFINITY).select(top, top))),
+    ("the guard is turned round", |x, top| shifted(x, top.abs().lt(f64::INFINITY).select(0.0, top))),
+    ("the guard lets one infinity through", |x, top| shifted(x, top.lt(f64::INFINITY).select(top, 0.0))),
+    ("the guard is for large numbers", |x, top| shifted(x, top.abs().lt(100.0).select(top, 0.0))),
+    ("the exponents are turned round", |x, top| (guarded(top) - x).exp().sum().ln() + guarded(top)),
+];
+
+fn guarded(top: Expr<'_>) -> Expr<'_> {
+    top.abs().lt(f64::INFINITY).select(top, 0.0)
+}
+
+fn shifted<'g>(x: Expr<'g>, m: Expr<'g>) -> Expr<'g> {
+    (x - m).exp().sum().ln() + m
+}
+
+/// Whether value, slope and number of passes are right: at exponents of +-1000, over leaves of which some have nothing but minus infinity.
+fn shift_is_right(formula: Shifted) -> bool {
+    let g = Graph::new();
+    let x = g.param("a") * g.data("x") + g.param("b");
+    let program = formula(x, x.max_samples().detach()).compile().expect("it compiles");
+    let at = |x: &[f64], value: f64| {
+        let data = program.bind([("x", x)]).expect("the column fits");
+        let theta = program.params([("a", 1.0), ("b", 0.0)]).expect("the parameters fit");
+        let (found, grad) = data.value_and_grad(&theta).expect("it runs");
+        let right = found == value || (found - value).abs() <= 1e-14 * value.abs();
+        right && (!value.is_finite() || (grad.values()[1] - 1.0).abs() <= 1e-14)
+    };
+    let nothing = [f64::NEG_INFINITY; 4096];
+    program.passes().call == 1
+        && at(&[1000.0, 1000.0, -1000.0], 1000.0 + 2f64.ln())
+        && at(&[-1000.0, -1000.0], -1000.0 + 2f64.ln())
+        && at(&[0.0], 0.0)
+        && at(&nothing[..3], f64::NEG_INFINITY)
+        && at(&[&nothing[..], &[-1000.0, -1000.0]].concat(), -1000.0 + 2f64.ln())
+        && at(&[1.0, f64::INFINITY], f64::INFINITY)
+}
+
+#[test]
+fn every_broken_shift_is_caught() {
+    assert!(shift_is_right(|x, top| shifted(x, guarded(top))) && shift_is_right(|x, _| x.exp().sum().ln()));
+    let survivors: Vec<&str> = SHIFTS.iter().filter(|(_, formula)| shift_is_right(*formula)).map(|(name, _)| *name).collect();
+    assert!(survivors.is_empty(), "{survivors:?}");
+}

@@ -93,7 +93,7 @@ fn a_repeated_call_allocates_nothing() {
     let table: Vec<f64> = x.iter().flat_map(|x| [*x; WIDTH]).collect();
     let table32: Vec<f32> = x32.iter().flat_map(|x| [*x; WIDTH]).collect();
     type Model = for<'g> fn(&'g Graph) -> Expr<'g>;
-    let models: [(&str, Model); 8] = [
+    let models: [(&str, Model); 9] = [
         ("a large matrix", |g| {
             let w = g.param_with("w", &[20, 20]);
             let a = w.matmul(w.transpose()) + g.identity(20);
@@ -108,6 +108,7 @@ fn a_repeated_call_allocates_nothing() {
             let r = (g.param("w") * g.data("x")).exp();
             (r - r.mean()).square().mean()
         }),
+        ("logarithm of a sum of exponentials", |g| (g.param("w") * g.data("x")).exp().sum().ln()),
         ("largest", |g| (g.param("w") * g.data("x")).tanh().max_samples()),
         ("random effects", |g| (g.data("x") - g.param_with("a", &[5, 2]).gather(g.labels("site")).sum_dim(-1)).square().sum()),
         // Two passes, the first with sums by groups and the second without.

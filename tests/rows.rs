@@ -49,6 +49,10 @@ const FORMULAS: &[(&str, Formula)] = &[
         let (x, w) = (g.data_with("x", &[d]), g.param_with("w", &[d]));
         ((x * w).exp() + g.data("y").square() + x.sum_dim(-1).abs().sqrt()).mean()
     }),
+    ("sums relative to a maximum of their own pass", |g, d| {
+        let (x, w) = (g.data_with("x", &[d]), g.param_with("w", &[d]));
+        (x.dot(w) * 30.0 + g.data("y")).exp().sum().ln() + (x * w).exp().sum_samples().ln().sum()
+    }),
     ("two passes", |g, d| {
         let (x, w) = (g.data_with("x", &[d]), g.param_with("w", &[d]));
         let centre = (x * w).tanh().mean();

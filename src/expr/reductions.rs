@@ -104,14 +104,28 @@ impl<'g> Expr<'g> {
         (self - shift.expand_dim(axis)).exp().sum_dim(axis).ln() + shift
     }
 
-    /// `ln(sum(exp(x)))` over samples, keeping the dimensions; two passes, one for the largest.
+    /// `ln(sum(exp(x)))` over samples, keeping the dimensions, shifted by the largest as in [`Expr::log_sum_exp_dim`]. It takes one pass with its
+    /// derivatives: each leaf of samples is shifted by its own largest, and rescaled where leaves meet. The naive formula is replaced by this one.
+    ///
+    /// ```
+    /// use tapeless::prelude::*;
+    /// # fn main() -> tapeless::Result<()> {
+    /// let g = Graph::new();
+    /// let program = (g.param("a") * g.data("x")).exp().sum().ln().compile()?;
+    /// let data = program.bind([("x", &[1000.0, 999.0])])?;
+    /// let (value, grad) = data.value_and_grad(&program.params([("a", 1.0)])?)?;
+    /// assert!((value - 1000.313_261_687_518_2).abs() < 1e-12 && (grad.scalar("a")? - 999.731_058_578_630_0).abs() < 1e-12);
+    /// assert_eq!(program.passes().call, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn log_sum_exp_samples(self) -> Expr<'g> {
         let shift = self.max_samples().shift();
         (self - shift).exp().sum_samples().ln() + shift
     }
 
-    /// `ln(sum(exp(x)))` over everything: one number.
+    /// `ln(sum(exp(x)))` over everything: one number, as [`Expr::log_sum_exp_samples`].
     #[track_caller]
     pub fn log_sum_exp(self) -> Expr<'g> {
         let shift = self.max_all().shift();

@@ -374,6 +374,29 @@ pub struct PassKernels {
     pub lane_bytes: usize,
     /// A leaf is run tile by tile, tile buffers or not: columns come that way.
     pub by_tiles: bool,
+    /// Maxima that are wanted before the sums of the same samples are made.
+    pub ahead: Option<Box<Ahead>>,
+}
+
+/// Maxima over the samples of a leaf that some of its sums are relative to.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Ahead {
+    /// The kernels that find the maxima and nothing else: columns and uniforms are those of the pass.
+    pub maxima: PassKernels,
+    /// What is made of them.
+    pub shifts: Vec<Shift>,
+}
+
+/// What exponents are shifted by: the largest of some maxima, 0 where that is not finite. A leaf's sums may be made with another number near by; where two
+/// leaves' sums meet they are rescaled to the shift of both.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Shift {
+    /// The maxima, as accumulators of the pass and as those of [`Ahead::maxima`].
+    pub tops: Vec<(u32, u32)>,
+    /// The local uniforms that kernels find it in.
+    pub uniforms: Vec<u32>,
+    /// Accumulators of the pass that have `exp(-shift)` as a factor.
+    pub sums: Vec<u32>,
 }
 
 impl PassKernels {

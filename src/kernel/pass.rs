@@ -2,11 +2,11 @@
 
 use super::arith::Arith;
 use super::build::Builder;
-use super::ir::{Access, GroupSum, Inst, Kernel, Made, PassKernels, V};
+use super::ir::{Access, Ahead, GroupSum, Inst, Kernel, Made, PassKernels, Shift, V};
 use super::lower;
 use crate::graph::{Axis, Dag, Fold, NodeId, Op};
 use crate::real::Real;
-use crate::schedule::{Pass, Step, source};
+use crate::schedule::{self, Pass, Step, source};
 use crate::shape::{broadcast_index, strides};
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -22,6 +22,36 @@ pub fn lower_pass(double: bool, dag: &Dag, pass: &Pass, slots: &[usize], output_
 fn lowered<T: Real>(dag: &Dag, pass: &Pass, slots: &[usize], output_column: &HashMap<NodeId, usize>, outputs: usize) -> PassKernels {
     let mut shared = Shared::new(dag, slots, output_column);
     shared.kernels.outputs = outputs;
+    lower_steps::<T>(&mut shared, pass);
+    let ahead = pass.ahead.as_ref().map(|ahead| lower_ahead::<T>(&mut shared, ahead));
+    let mut kernels = shared.kernels;
+    kernels.ahead = ahead.map(|mut ahead| {
+        let PassKernels { columns, labels, made, uniforms, .. } = kernels.clone();
+        ahead.maxima = PassKernels { columns, labels, made, uniforms, ..ahead.maxima };
+        finish(&mut ahead.maxima);
+        Box::new(ahead)
+    });
+    finish(&mut kernels);
+    kernels
+}
+
+/// What can be said when all columns are known.
+fn finish(kernels: &mut PassKernels) {
+    // The made ones come after the data columns.
+    let data = kernels.columns.len() as u32;
+    for inst in kernels.steps.iter_mut().flat_map(|s| &mut s.insts) {
+        if let Inst::Column(at) = inst
+            && at.base >= MADE
+        {
+            at.base = at.base - MADE + data;
+        }
+    }
+    kernels.choose_lanes();
+}
+
+/// Steps, tile buffers and accumulators.
+fn lower_steps<T: Real>(shared: &mut Shared<'_>, pass: &Pass) {
+    let (dag, slots) = (shared.dag, shared.slots);
     for id in &pass.stored {
         shared.tiles.insert(*id, shared.kernels.tiles);
         shared.kernels.tiles += dag.shape(*id).entries();
@@ -36,27 +66,48 @@ fn lowered<T: Real>(dag: &Dag, pass: &Pass, slots: &[usize], output_column: &Has
             Op::SumBy(groups) => {
                 let label = shared.label(dag.node(*id).args[1]);
                 let (width, terms) = (dag.shape(dag.node(*id).args[0]).entries() as u32, shared.kernels.terms() as u32);
-                shared.terms.insert(*id, outputs + terms as usize);
+                shared.terms.insert(*id, shared.kernels.outputs + terms as usize);
                 shared.kernels.group_sums.push(GroupSum { label, groups, width, terms, slot: first as u32 });
             }
             _ => unreachable!("a reduction over samples"),
         }
     }
     for step in &pass.steps {
-        let kernel = if step.dims.is_empty() { unrolled::<T>(&mut shared, step) } else { nested::<T>(&mut shared, step) };
+        let kernel = if step.dims.is_empty() { unrolled::<T>(shared, step) } else { nested::<T>(shared, step) };
         shared.kernels.steps.push(kernel);
     }
-    // Now that the data columns are all known, the made ones come after them.
-    let data = shared.kernels.columns.len() as u32;
-    for inst in shared.kernels.steps.iter_mut().flat_map(|s| &mut s.insts) {
-        if let Inst::Column(at) = inst
-            && at.base >= MADE
-        {
-            at.base = at.base - MADE + data;
+}
+
+/// The maxima alone that sums of the pass lowered before are relative to. Both read the same columns and uniforms.
+fn lower_ahead<T: Real>(shared: &mut Shared<'_>, ahead: &schedule::Ahead) -> Ahead {
+    use std::mem::take;
+    let own_accumulators = take(&mut shared.accumulators);
+    shared.tiles.clear();
+    let own = |k: &mut PassKernels| (take(&mut k.steps), take(&mut k.tiles), take(&mut k.accumulators), take(&mut k.group_sums), take(&mut k.outputs));
+    let held = own(&mut shared.kernels);
+    lower_steps::<T>(shared, &ahead.maxima);
+    let (steps, tiles, accumulators, ..) = own(&mut shared.kernels);
+    let k = &mut shared.kernels;
+    (k.steps, k.tiles, k.accumulators, k.group_sums, k.outputs) = held;
+    let mut shifts: Vec<Shift> = Vec::new();
+    for shift in &ahead.shifts {
+        for (entry, tops) in shift.tops.iter().enumerate() {
+            let sums: Vec<u32> = shift.sums.iter().filter(|(_, of)| *of as usize == entry).map(|((sum, e), _)| own_accumulators[sum] as u32 + e).collect();
+            if sums.is_empty() {
+                continue;
+            }
+            let place = |(max, e): &(NodeId, u32)| (own_accumulators[max] as u32 + e, shared.accumulators[max] as u32 + e);
+            let mut tops: Vec<(u32, u32)> = tops.iter().map(place).collect();
+            tops.sort_unstable();
+            let at = shifts.iter().position(|s| s.tops == tops).unwrap_or_else(|| {
+                shifts.push(Shift { tops, ..Shift::default() });
+                shifts.len() - 1
+            });
+            shifts[at].uniforms.push((shared.uniforms[&shift.node] + entry) as u32);
+            shifts[at].sums.extend(sums);
         }
     }
-    shared.kernels.choose_lanes();
-    shared.kernels
+    Ahead { maxima: PassKernels { steps, tiles, accumulators, ..PassKernels::default() }, shifts }
 }
 
 /// Until all data columns are known, made columns are counted from here.

@@ -6,6 +6,17 @@ use std::fmt::Write;
 /// Every step of a pass, an instruction a line; `columns` names the data.
 pub fn print(pass: &PassKernels, columns: &[String]) -> String {
     let mut out = String::new();
+    if let Some(ahead) = &pass.ahead {
+        out += "maxima ahead\n";
+        out += &print(&ahead.maxima, columns);
+        for shift in &ahead.shifts {
+            let _ = writeln!(
+                out,
+                "uniforms {:?} near the largest of (acc below, above) {:?}, to which acc {:?} are relative",
+                shift.uniforms, shift.tops, shift.sums
+            );
+        }
+    }
     for (k, kernel) in pass.steps.iter().enumerate() {
         let _ = write!(out, "step {k}");
         for (axis, d) in kernel.dims.iter().enumerate() {

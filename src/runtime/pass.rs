@@ -1,18 +1,18 @@
 //! One pass over bound samples: leaves in chunks, chunks in parallel where that pays, partial results combined in the fixed tree.
 
 use super::LEAF;
+use super::ahead::{self, Ahead};
 use super::groups::{Carried, LeafColumns};
-use super::tree::Tree;
+use super::tree::{Combine, Tree};
+use super::twins::{Scratches, Twins};
 use crate::backend::rows::{LeafRows, RowColumns};
-use crate::backend::{self, Backend, Executable, Leaf, Scratch, environment};
+use crate::backend::{Backend, Leaf, environment};
 use crate::column::Column;
-use crate::graph::Fold;
 use crate::kernel::ir::{Inst, PassKernels};
 use crate::labels::LabelColumn;
 use crate::real::Real;
 use crossbeam_queue::ArrayQueue;
 use rayon::prelude::*;
-use std::sync::OnceLock;
 
 /// At most this many chunks, whatever the number of samples: enough to balance dozens of threads, few enough that partial results stay small.
 const MAX_CHUNKS: usize = 64;
@@ -28,11 +28,12 @@ const WAVE_LEAVES: usize = 2;
 pub struct CompiledPass<T> {
     /// What it does.
     pub kernels: PassKernels,
-    executable: Box<dyn Executable<T>>,
-    backend: Backend,
-    /// The one that runs tile by tile, made when the first rows are bound, where `executable` can't.
-    by_tiles: OnceLock<Box<dyn Executable<T>>>,
-    folds: Vec<Fold>,
+    executable: Twins<T>,
+    /// What finds the maxima that sums are relative to.
+    ahead: Option<Ahead<T>>,
+    combine: Combine,
+    /// Samples in a leaf: [`LEAF`], or an aligned part of it.
+    leaf: usize,
     cost: usize,
     /// Whether some step writes per-sample results.
     pub writes_outputs: bool,
@@ -59,9 +60,8 @@ pub struct Samples<'a, T> {
 
 /// One thread's working memory.
 pub struct Worker<T> {
-    scratch: Scratch<T>,
-    /// The other executable's, made for the first leaf that it runs.
-    scratch_by_tiles: Option<Scratch<T>>,
+    scratch: Scratches<T>,
+    ahead: Option<ahead::Worker<T>>,
     sums: Vec<f64>,
     tree: Tree,
     columns: LeafColumns<T>,
@@ -94,46 +94,52 @@ impl<T: Real> Workers<T> {
 impl<T: Real> CompiledPass<T> {
     /// Prepares a pass for a backend.
     pub fn new(kernels: PassKernels, backend: Backend) -> Self {
-        let executable = backend::prepare(backend, &kernels);
-        let folds = kernels.accumulators.iter().map(|(f, _)| *f).collect();
+        let executable = Twins::new(&kernels, backend);
+        let ahead = Ahead::new(&kernels, backend);
+        let leaf = ahead.as_ref().map_or(LEAF, |_| ahead::leaf(kernels.columns.len() * size_of::<T>()));
         let writes_outputs = kernels.steps.iter().flat_map(|s| &s.insts).any(|i| matches!(i, Inst::Output(at, _) if (at.base as usize) < kernels.outputs));
-        CompiledPass { writes_outputs, cost: kernels.cost().max(1), executable, backend, by_tiles: OnceLock::new(), folds, kernels }
+        CompiledPass { writes_outputs, cost: kernels.cost().max(1), combine: Combine::of(&kernels), executable, ahead, leaf, kernels }
     }
 
-    /// Those of the pass's columns that are entries of rows, and what runs over them made ready.
+    /// Those of the pass's columns that are entries of rows; what runs over them is made ready.
     pub fn row_columns<'d>(&self, columns: impl Iterator<Item = Column<'d, T>>) -> Option<RowColumns<'d, T>> {
-        let rows = RowColumns::new(columns);
-        if rows.is_some() {
-            self.for_rows();
+        let rows = RowColumns::new(columns)?;
+        self.executable.ready_for_rows(&self.kernels);
+        if let (Some(ahead), Some(kernels)) = (&self.ahead, &self.kernels.ahead) {
+            ahead.executable.ready_for_rows(&kernels.maxima);
         }
-        rows
-    }
-
-    /// What runs it where some columns are entries of rows. Where that isn't what runs it otherwise, it is compiled on first use: binding asks for it.
-    fn for_rows(&self) -> &dyn Executable<T> {
-        if self.executable.runs_by_tiles() {
-            return &*self.executable;
-        }
-        &**self.by_tiles.get_or_init(|| backend::prepare(self.backend, &PassKernels { by_tiles: true, ..self.kernels.clone() }))
+        Some(rows)
     }
 
     /// What runs it.
     pub fn describe(&self) -> String {
-        self.executable.describe()
+        match &self.ahead {
+            Some(ahead) => format!(
+                "{}; maxima ahead, leaves of {} samples: {}",
+                self.executable.for_columns().describe(),
+                self.leaf,
+                ahead.executable.for_columns().describe()
+            ),
+            None => self.executable.for_columns().describe(),
+        }
     }
 
     /// Its machine code, if it has any; `columns` names the data.
     pub fn assembly(&self, columns: &[String]) -> Option<String> {
-        self.executable.assembly(&self.kernels, columns)
+        let own = self.executable.for_columns().assembly(&self.kernels, columns)?;
+        match (&self.ahead, &self.kernels.ahead) {
+            (Some(ahead), Some(kernels)) => Some(format!("maxima ahead\n{}{own}", ahead.executable.for_columns().assembly(&kernels.maxima, columns)?)),
+            _ => Some(own),
+        }
     }
 
     /// Working memory for one thread, made anew.
     pub fn new_worker(&self, samples: usize) -> Worker<T> {
         Worker {
-            scratch: self.executable.scratch(),
-            scratch_by_tiles: None,
-            sums: vec![0.0; self.folds.len()],
-            tree: Tree::new(self.folds.clone(), samples.div_ceil(LEAF)),
+            scratch: self.executable.scratches(),
+            ahead: self.ahead.as_ref().map(|ahead| ahead.new_worker(&self.kernels)),
+            sums: vec![0.0; self.combine.width()],
+            tree: Tree::new(self.combine.clone(), samples.div_ceil(self.leaf)),
             columns: LeafColumns::new(&self.kernels, samples),
         }
     }
@@ -164,7 +170,7 @@ impl<T: Real> CompiledPass<T> {
             environment::with_default(|| self.run_chunk(part(c), &mut worker, row, &mut [], slices));
             let _ = workers.idle.push(worker);
         };
-        let width = self.folds.len();
+        let width = self.combine.width();
         let chunks = samples.div_ceil(chunk);
         if width == 0 || !slices.is_empty() {
             // Per-sample results: each chunk gets its part of every column.
@@ -188,7 +194,7 @@ impl<T: Real> CompiledPass<T> {
     /// One chunk's partial result: its leaves, combined, and their groups' terms added up.
     fn run_chunk(&self, data: Samples<'_, T>, worker: &mut Worker<T>, out: &mut [f64], groups: &mut [Vec<Carried>], outputs: &mut [&mut [T]]) {
         let Samples { start, len, .. } = data;
-        if len <= LEAF && len > 0 {
+        if len <= self.leaf && len > 0 {
             self.run_leaf(data, worker, outputs);
             out.copy_from_slice(&worker.sums);
             worker.columns.add_to(groups, &self.kernels, data.labels, start, len);
@@ -197,7 +203,7 @@ impl<T: Real> CompiledPass<T> {
         worker.tree.clear();
         let mut done = 0;
         while done < len {
-            let n = LEAF.min(len - done);
+            let n = self.leaf.min(len - done);
             let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(|o| &mut o[done..done + n]).collect();
             self.run_leaf(Samples { start: start + done, len: n, ..data }, worker, &mut parts);
             worker.tree.push(&mut worker.sums);
@@ -209,15 +215,13 @@ impl<T: Real> CompiledPass<T> {
 
     /// One leaf: its accumulators are left in the worker's `sums`, its groups' terms in the worker's columns.
     fn run_leaf(&self, data: Samples<'_, T>, worker: &mut Worker<T>, outputs: &mut [&mut [T]]) {
-        let Worker { scratch, scratch_by_tiles, sums, columns: made, .. } = worker;
+        let Worker { scratch, ahead, sums, columns: made, .. } = worker;
         let Samples { columns, rows, labels, uniforms, slots, start, len } = data;
         made.fill(&self.kernels, labels, slots, start, len);
-        let leaf = &mut Leaf { columns, rows, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms };
-        if rows.is_none() || self.executable.runs_by_tiles() {
-            self.executable.run(leaf, scratch, sums);
-        } else {
-            let executable = self.for_rows();
-            executable.run(leaf, scratch_by_tiles.get_or_insert_with(|| executable.scratch()), sums);
+        let mut leaf = Leaf { columns, rows, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms };
+        match (&self.ahead, ahead) {
+            (Some(own), Some(worker)) => own.run(&self.executable, &mut leaf, scratch, worker, sums),
+            _ => self.executable.run(&mut leaf, scratch, sums),
         }
     }
 
@@ -231,18 +235,18 @@ impl<T: Real> CompiledPass<T> {
         groups: &mut [Vec<Carried>],
         outputs: &mut [&mut [T]],
     ) {
-        let leaves = data.len.div_ceil(LEAF);
+        let leaves = data.len.div_ceil(self.leaf);
         // The outputs' samples leaf by leaf.
         let mut parts: Vec<Vec<&mut [T]>> = (0..leaves).map(|_| Vec::new()).collect();
         for column in outputs {
-            for (part, piece) in parts.iter_mut().zip(column.chunks_mut(LEAF)) {
+            for (part, piece) in parts.iter_mut().zip(column.chunks_mut(self.leaf)) {
                 part.push(piece);
             }
         }
         let width = (WAVE_LEAVES * rayon::current_num_threads()).min(leaves);
         let wave = || (0..width).map(|_| self.idle_worker(workers)).collect::<Vec<_>>();
         let (mut ahead, mut behind) = (wave(), wave());
-        let leaf = |k: usize| Samples { start: data.start + k * LEAF, len: LEAF.min(data.len - k * LEAF), ..data };
+        let leaf = |k: usize| Samples { start: data.start + k * self.leaf, len: self.leaf.min(data.len - k * self.leaf), ..data };
         own.tree.clear();
         let mut waves = parts.chunks_mut(width).enumerate().map(|(w, parts)| (w * width, parts));
         let compute = |wave: &mut Vec<Box<Worker<T>>>, (first, parts): (usize, &mut [Vec<&mut [T]>])| {
@@ -288,7 +292,7 @@ impl<T: Real> CompiledPass<T> {
     /// Numbers that `run` needs for partial results.
     pub fn room(&self, samples: usize) -> usize {
         let chunks = samples.div_ceil(chunk_samples(samples).max(1));
-        if chunks > 1 { chunks * self.folds.len() } else { 0 }
+        if chunks > 1 { chunks * self.combine.width() } else { 0 }
     }
 }
 

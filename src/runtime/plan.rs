@@ -184,9 +184,10 @@ impl<T: Real> Plan<T> {
         out
     }
 
-    /// The kernels of every pass.
+    /// The kernels of every pass, those that find maxima ahead before the pass's own.
     pub fn pass_kernels(&self) -> impl Iterator<Item = &crate::kernel::ir::PassKernels> {
-        self.stages().filter_map(|(_, _, s)| s.pass.as_ref()).map(|p| &p.kernels)
+        let passes = self.stages().filter_map(|(_, _, s)| s.pass.as_ref()).map(|p| &p.kernels);
+        passes.flat_map(|kernels| kernels.ahead.iter().map(|ahead| &ahead.maxima).chain([kernels]))
     }
 }
 

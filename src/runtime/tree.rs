@@ -4,11 +4,91 @@
 //! leaves is therefore a value of its own, whoever computes it, and combining such values gives the same bits as combining the leaves.
 
 use crate::graph::Fold;
+use crate::kernel::arith::Scalar;
+use crate::kernel::ir::{self, PassKernels};
+use crate::kernel::lower;
+use crate::op::Elem;
+
+/// How partial results meet: a row of numbers, each with its fold; some sums are relative to maxima of the same row.
+#[derive(Clone, Debug, Default)]
+pub struct Combine {
+    folds: Vec<Fold>,
+    shifts: Vec<Shift>,
+    /// Those that just fold: all but the sums of `shifts`.
+    plain: Vec<usize>,
+}
+
+/// Numbers of the row that have `exp(-shift)` as a factor, and the maxima whose largest the shift is.
+#[derive(Clone, Debug)]
+struct Shift {
+    tops: Vec<usize>,
+    sums: Vec<usize>,
+}
+
+impl Combine {
+    /// Each with its fold.
+    pub fn folds(folds: Vec<Fold>) -> Self {
+        Combine { plain: (0..folds.len()).collect(), folds, shifts: Vec::new() }
+    }
+
+    /// A pass's accumulators.
+    pub fn of(kernels: &PassKernels) -> Self {
+        let folds: Vec<Fold> = kernels.accumulators.iter().map(|(fold, _)| *fold).collect();
+        let shift =
+            |s: &ir::Shift| Shift { tops: s.tops.iter().map(|(top, _)| *top as usize).collect(), sums: s.sums.iter().map(|sum| *sum as usize).collect() };
+        let shifts: Vec<Shift> = kernels.ahead.iter().flat_map(|ahead| &ahead.shifts).map(shift).collect();
+        let mut relative = vec![false; folds.len()];
+        shifts.iter().flat_map(|s| &s.sums).for_each(|sum| relative[*sum] = true);
+        Combine { plain: (0..folds.len()).filter(|k| !relative[*k]).collect(), folds, shifts }
+    }
+
+    /// How many numbers a row has.
+    pub fn width(&self) -> usize {
+        self.folds.len()
+    }
+
+    /// `right = left combined with right`.
+    fn rows(&self, left: &[f64], right: &mut [f64]) {
+        for Shift { tops, sums } in &self.shifts {
+            let shift = |row: &dyn Fn(usize) -> f64| level(tops.iter().map(|top| row(*top)));
+            let to = shift(&|top| Fold::Max.combine(left[top], right[top]));
+            let (from_left, from_right) = (Factor::between(shift(&|top| left[top]), to), Factor::between(shift(&|top| right[top]), to));
+            for sum in sums {
+                right[*sum] = from_left.of(left[*sum]) + from_right.of(right[*sum]);
+            }
+        }
+        for k in &self.plain {
+            right[*k] = self.folds[*k].combine(left[*k], right[*k]);
+        }
+    }
+}
+
+/// The shift that belongs to some maxima: the largest, or 0 where that is not finite.
+pub fn level(maxima: impl Iterator<Item = f64>) -> f64 {
+    let top = maxima.fold(Fold::Max.identity(), |a, b| Fold::Max.combine(a, b));
+    if top.is_finite() { top } else { 0.0 }
+}
+
+/// What turns sums relative to one shift into sums relative to another.
+#[derive(Clone, Copy, Debug)]
+pub struct Factor(f64);
+
+impl Factor {
+    /// By the kernels' own `exp`, so that every machine has the same bits.
+    pub fn between(from: f64, to: f64) -> Self {
+        Factor(if from == to { 1.0 } else { lower::elem(&mut Scalar::<f64>::new(), Elem::Exp, &[from - to]) })
+    }
+
+    /// The sum, rescaled. Of nothing but zeros it stays 0: exponents of minus infinity alone are shifted by 0, from which the factor may be infinite.
+    pub fn of(self, sum: f64) -> f64 {
+        if sum == 0.0 { sum } else { sum * self.0 }
+    }
+}
 
 /// A stream of partial results on its way up the tree.
 #[derive(Clone, Debug)]
 pub struct Tree {
-    folds: Vec<Fold>,
+    combine: Combine,
     /// One row of partial results a level; row `l` is occupied if bit `l` of `count` is set.
     levels: Vec<f64>,
     count: usize,
@@ -16,9 +96,9 @@ pub struct Tree {
 
 impl Tree {
     /// An empty tree for up to `leaves` leaves.
-    pub fn new(folds: Vec<Fold>, leaves: usize) -> Self {
+    pub fn new(combine: Combine, leaves: usize) -> Self {
         let levels = (usize::BITS - leaves.leading_zeros()) as usize + 1;
-        Tree { levels: vec![0.0; levels * folds.len()], folds, count: 0 }
+        Tree { levels: vec![0.0; levels * combine.width()], combine, count: 0 }
     }
 
     /// Forgets everything pushed.
@@ -28,10 +108,10 @@ impl Tree {
 
     /// Adds the next leaf. `sums` is used up.
     pub fn push(&mut self, sums: &mut [f64]) {
-        let width = self.folds.len();
+        let width = self.combine.width();
         let mut level = 0;
         while self.count >> level & 1 == 1 {
-            combine(&self.folds, &self.levels[level * width..][..width], sums);
+            self.combine.rows(&self.levels[level * width..][..width], sums);
             level += 1;
         }
         self.levels[level * width..][..width].copy_from_slice(sums);
@@ -40,29 +120,22 @@ impl Tree {
 
     /// The result over all leaves; each fold's identity if there were none.
     pub fn finish(&self, out: &mut [f64]) {
-        let width = self.folds.len();
+        let width = self.combine.width();
         let mut started = false;
         for level in (0..usize::BITS as usize).filter(|l| self.count >> l & 1 == 1) {
             let row = &self.levels[level * width..][..width];
             if started {
-                combine(&self.folds, row, out);
+                self.combine.rows(row, out);
             } else {
                 out.copy_from_slice(row);
                 started = true;
             }
         }
         if !started {
-            for (o, fold) in out.iter_mut().zip(&self.folds) {
+            for (o, fold) in out.iter_mut().zip(&self.combine.folds) {
                 *o = fold.identity();
             }
         }
-    }
-}
-
-/// `right = left combined with right`, entry by entry.
-fn combine(folds: &[Fold], left: &[f64], right: &mut [f64]) {
-    for ((fold, l), r) in folds.iter().zip(left).zip(right) {
-        *r = fold.combine(*l, *r);
     }
 }
 
@@ -71,7 +144,7 @@ mod tests {
     use super::*;
 
     fn total(leaves: &[f64]) -> f64 {
-        let mut tree = Tree::new(vec![Fold::Sum], leaves.len());
+        let mut tree = Tree::new(Combine::folds(vec![Fold::Sum]), leaves.len());
         for l in leaves {
             tree.push(&mut [*l]);
         }

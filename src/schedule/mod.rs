@@ -9,13 +9,18 @@
 //!
 //! Bind and call are each a list of stages: values without samples, then at most one pass over the samples; the pass's reductions are known
 //! to the next stage. A pass is as early as its operands allow, so every reduction that does not wait for another one shares the first pass.
+//! Nor does a sum of exponentials wait for the largest exponent that it is shifted by (`relative.rs`).
 
+mod relative;
 mod steps;
 
+pub use relative::{At, Shift};
 pub(crate) use steps::source;
 
 use crate::graph::{Dag, NodeId, Op};
 use crate::shape::Dims;
+use relative::Relatives;
+use std::collections::HashSet;
 use std::fmt;
 
 /// A per-sample value of at most this many entries is unrolled into scalars; a larger one stays a loop.
@@ -46,6 +51,17 @@ pub struct Pass {
     pub reductions: Vec<NodeId>,
     /// The per-sample results it writes.
     pub outputs: Vec<NodeId>,
+    /// Maxima that are wanted before the sums of the same samples are made.
+    pub ahead: Option<Box<Ahead>>,
+}
+
+/// The maxima over samples that some sums of the same pass are relative to. The pass itself has them among its reductions, too.
+#[derive(Clone, Debug, Default)]
+pub struct Ahead {
+    /// The steps that find them, and nothing else.
+    pub maxima: Pass,
+    /// What is made of them, and the sums relative to that.
+    pub shifts: Vec<Shift>,
 }
 
 /// Nodes that share a loop.
@@ -92,6 +108,7 @@ impl Schedule {
     pub fn of(dag: &Dag) -> Schedule {
         let live = dag.live();
         let mut when: Vec<When> = Vec::with_capacity(live.len());
+        let mut relatives = Relatives::default();
         for id in dag.ids() {
             let node = dag.node(id);
             let call = matches!(node.op, Op::Param(_)) || node.args.iter().any(|a| when[a.index()].call);
@@ -99,6 +116,9 @@ impl Schedule {
             let mut stage = node.args.iter().map(|a| when[a.index()]).filter(|w| w.call == call).map(|w| w.stage).max().unwrap_or(0);
             if node.op.ends_pass() {
                 stage += 1;
+            }
+            if let Some(shared) = relatives.visit(dag, id, call, &when) {
+                stage = shared;
             }
             when.push(When { call, stage });
         }
@@ -124,7 +144,7 @@ impl Schedule {
             // Per-sample results are written by the earliest call pass that can; data-only ones too, at every call.
             let mut outputs: Vec<Vec<NodeId>> = Vec::new();
             if moment {
-                let mut seen = std::collections::HashSet::new();
+                let mut seen = HashSet::new();
                 for (_, id) in dag.outputs().iter().filter(|(_, id)| dag.shape(*id).varies_over_samples()) {
                     let at = if when[id.index()].call { when[id.index()].stage } else { 0 };
                     grow(&mut outputs, at + 1);
@@ -139,7 +159,8 @@ impl Schedule {
             grow(&mut outputs, passes);
             for ((stage, reductions), outputs) in stages.iter_mut().zip(reductions).zip(outputs) {
                 if !reductions.is_empty() || !outputs.is_empty() {
-                    stage.pass = Some(steps::pass(dag, reductions, outputs));
+                    let shifts = relatives.of(&reductions);
+                    stage.pass = Some(pass(dag, reductions, outputs, shifts));
                 }
             }
             if moment {
@@ -172,25 +193,52 @@ impl Schedule {
                 }
                 let Some(pass) = &stage.pass else { continue };
                 writeln!(out, "{moment} pass {k}:")?;
-                for (s, step) in pass.steps.iter().enumerate() {
-                    write!(out, "  step {s}")?;
-                    if !step.dims.is_empty() {
-                        write!(out, " over {:?}", step.dims.as_slice())?;
-                    }
-                    writeln!(out, ": {}", names(dag, &step.nodes))?;
-                    for (what, list) in [("accumulate", &step.reductions), ("write", &step.outputs)] {
-                        if !list.is_empty() {
-                            writeln!(out, "    {what} {}", names(dag, list))?;
-                        }
+                if let Some(ahead) = &pass.ahead {
+                    ahead.maxima.write(dag, "ahead, ", out)?;
+                    for shift in &ahead.shifts {
+                        let mut sums: Vec<NodeId> = shift.sums.iter().map(|((sum, _), _)| *sum).collect();
+                        sums.dedup();
+                        writeln!(out, "  relative to {}: {}", names(dag, &[shift.node]), names(dag, &sums))?;
                     }
                 }
-                if !pass.stored.is_empty() {
-                    writeln!(out, "  tile buffers: {}", names(dag, &pass.stored))?;
-                }
+                pass.write(dag, "", out)?;
             }
         }
         Ok(())
     }
+}
+
+impl Pass {
+    /// The steps in words.
+    fn write(&self, dag: &Dag, what: &str, out: &mut impl fmt::Write) -> fmt::Result {
+        for (s, step) in self.steps.iter().enumerate() {
+            write!(out, "  {what}step {s}")?;
+            if !step.dims.is_empty() {
+                write!(out, " over {:?}", step.dims.as_slice())?;
+            }
+            writeln!(out, ": {}", names(dag, &step.nodes))?;
+            for (what, list) in [("accumulate", &step.reductions), ("write", &step.outputs)] {
+                if !list.is_empty() {
+                    writeln!(out, "    {what} {}", names(dag, list))?;
+                }
+            }
+        }
+        if !self.stored.is_empty() {
+            writeln!(out, "  tile buffers: {}", names(dag, &self.stored))?;
+        }
+        Ok(())
+    }
+}
+
+/// The pass with these reductions and results, and beside it the steps for the maxima alone that some of its sums are relative to.
+fn pass(dag: &Dag, reductions: Vec<NodeId>, outputs: Vec<NodeId>, shifts: Vec<Shift>) -> Pass {
+    if shifts.is_empty() {
+        return steps::pass(dag, reductions, outputs);
+    }
+    let tops: HashSet<NodeId> = shifts.iter().flat_map(|s| s.tops.iter().flatten()).map(|(max, _)| *max).collect();
+    let maxima = reductions.iter().copied().filter(|id| tops.contains(id)).collect();
+    let ahead = Ahead { maxima: steps::pass(dag, maxima, Vec::new()), shifts };
+    Pass { ahead: Some(Box::new(ahead)), ..steps::pass(dag, reductions, outputs) }
 }
 
 fn grow<T: Default>(list: &mut Vec<T>, len: usize) {

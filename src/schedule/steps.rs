@@ -32,12 +32,12 @@ pub(crate) fn is_column(dag: &Dag, id: NodeId) -> bool {
     matches!(dag.node(id).op, Op::Data(_) | Op::Gather)
 }
 
-/// Columns, and reshapes too large to be unrolled.
+/// Columns, reshapes of columns, and reshapes too large to be unrolled.
 fn is_alias(dag: &Dag, id: NodeId) -> bool {
     let node = dag.node(id);
     match node.op {
         Op::Data(_) | Op::Gather => true,
-        Op::Reshape(_) => node.shape.entries() > UNROLL,
+        Op::Reshape(_) => node.shape.entries() > UNROLL || is_alias(dag, node.args[0]) && is_column(dag, source(dag, node.args[0])),
         _ => false,
     }
 }
@@ -56,15 +56,6 @@ pub(super) fn pass(dag: &Dag, reductions: Vec<NodeId>, outputs: Vec<NodeId>) -> 
     }
 
     let mut homes: HashMap<NodeId, Home> = HashMap::new();
-    let mut steps: Vec<((usize, Dims), Step)> = Vec::new();
-    let mut index: HashMap<(usize, Dims), usize> = HashMap::new();
-    let mut step_at = |steps: &mut Vec<((usize, Dims), Step)>, level: usize, dims: &Dims| {
-        *index.entry((level, dims.clone())).or_insert_with(|| {
-            steps.push(((level, dims.clone()), Step { dims: dims.clone(), ..Step::default() }));
-            steps.len() - 1
-        })
-    };
-    let mut stored = vec![false; dag.nodes().len()];
     for id in dag.ids().filter(|id| needed[id.index()]) {
         let node = dag.node(id);
         if is_alias(dag, id) {
@@ -82,10 +73,25 @@ pub(super) fn pass(dag: &Dag, reductions: Vec<NodeId>, outputs: Vec<NodeId>) -> 
             _ => (nest(dag, id), false),
         };
         let level = node.args.iter().map(|a| ready(dag, &homes, *a, &dims)).max().unwrap_or(0);
-        let at = step_at(&mut steps, level, &dims);
-        steps[at].1.nodes.push(id);
-        store_operands(dag, &homes, &node.args, level, &dims, &mut stored);
         homes.insert(id, if folds { Home::Folded { level, dims } } else { Home::Step { level, dims } });
+    }
+    postpone(dag, &needed, &mut homes);
+
+    let mut steps: Vec<((usize, Dims), Step)> = Vec::new();
+    let mut index: HashMap<(usize, Dims), usize> = HashMap::new();
+    let mut step_at = |steps: &mut Vec<((usize, Dims), Step)>, level: usize, dims: &Dims| {
+        *index.entry((level, dims.clone())).or_insert_with(|| {
+            steps.push(((level, dims.clone()), Step { dims: dims.clone(), ..Step::default() }));
+            steps.len() - 1
+        })
+    };
+    let mut stored = vec![false; dag.nodes().len()];
+    for id in dag.ids().filter(|id| needed[id.index()]) {
+        if let Home::Step { level, dims } | Home::Folded { level, dims } = &homes[&id] {
+            let at = step_at(&mut steps, *level, dims);
+            steps[at].1.nodes.push(id);
+            store_operands(dag, &homes, &dag.node(id).args, *level, dims, &mut stored);
+        }
     }
     // Sinks go into the step that computes their value, or the first one that can read it.
     for (sink, value, is_reduction) in reductions.iter().map(|r| (*r, dag.node(*r).args[0], true)).chain(outputs.iter().map(|o| (*o, *o, false))) {
@@ -102,7 +108,43 @@ pub(super) fn pass(dag: &Dag, reductions: Vec<NodeId>, outputs: Vec<NodeId>) -> 
     }
     steps.sort_by_key(|((level, _), _)| *level);
     let stored = dag.ids().filter(|id| stored[id.index()]).collect();
-    Pass { steps: steps.into_iter().map(|(_, s)| s).collect(), stored, reductions, outputs }
+    Pass { steps: steps.into_iter().map(|(_, s)| s).collect(), stored, reductions, outputs, ahead: None }
+}
+
+/// What is made of columns alone could be computed in any step: it goes where it is first needed, and through no tile buffer on its way there.
+fn postpone(dag: &Dag, needed: &[bool], homes: &mut HashMap<NodeId, Home>) {
+    let mut free = vec![false; needed.len()];
+    for id in dag.ids().filter(|id| needed[id.index()]) {
+        let Home::Step { dims, .. } = &homes[&id] else { continue };
+        free[id.index()] = dag.node(id).args.iter().filter(|a| dag.shape(**a).varies_over_samples()).all(|a| {
+            let beside = matches!(&homes[a], Home::Step { dims: own, .. } if own == dims) && free[a.index()];
+            beside || homes[a] == Home::Alias && is_column(dag, source(dag, *a))
+        });
+    }
+    // The latest step that is early enough for all that use it, whose own places are final when their operands' turn comes.
+    let mut latest: Vec<Option<usize>> = vec![None; needed.len()];
+    for id in dag.ids().rev().filter(|id| needed[id.index()]) {
+        if free[id.index()]
+            && let (Some(to), Some(Home::Step { level, .. })) = (latest[id.index()], homes.get_mut(&id))
+        {
+            *level = to.max(*level);
+        }
+        for a in dag.node(id).args.iter().filter(|a| needed[a.index()]) {
+            let at = match (&homes[&id], &homes[a]) {
+                (Home::Step { level, dims } | Home::Folded { level, dims }, Home::Step { dims: own, .. }) => {
+                    if dims == own {
+                        *level
+                    } else {
+                        level.saturating_sub(1)
+                    }
+                }
+                // Whoever uses an alias of it is not known here.
+                _ => 0,
+            };
+            let held = &mut latest[a.index()];
+            *held = Some(held.map_or(at, |h| h.min(at)));
+        }
+    }
 }
 
 /// The nest a node is computed in: none if it is small.

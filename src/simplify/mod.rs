@@ -71,7 +71,7 @@ pub fn apply(rules: &'static [Rule], before_diff: bool, dag: &Dag) -> (Dag, Stat
 
 fn run(phase: &Phase, dag: &Dag) -> (Dag, Statistics) {
     let mut statistics = Statistics { before: dag.live_nodes(), ..Statistics::default() };
-    let mut counts = vec![0usize; phase.rules.len() + 1];
+    let mut counts = vec![0usize; phase.rules.len() + stable::NAMES.len()];
     let mut current = sweep(phase, dag, &mut counts);
     statistics.sweeps = 1;
     let mut applied: usize = counts.iter().sum();
@@ -84,7 +84,7 @@ fn run(phase: &Phase, dag: &Dag) -> (Dag, Statistics) {
     }
     let out = current.without_dead_nodes();
     statistics.after = out.live_nodes();
-    let names = phase.rules.iter().map(|r| r.name).chain(["ln_sum_exp"]);
+    let names = phase.rules.iter().map(|r| r.name).chain(stable::NAMES);
     statistics.applied = names.zip(counts).filter(|(_, n)| *n > 0).collect();
     verify::check(&out, phase.name);
     (out, statistics)

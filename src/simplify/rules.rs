@@ -121,7 +121,7 @@ pub const RULES: &[Rule] = rules! {
 };
 
 /// Rules that replace a formula by a stable one. They run before differentiation, so that the gradient is that of the stable formula; beside
-/// them `ln(sum(exp(x)))` over dimensions is shifted by its largest exponent (`simplify/stable.rs`).
+/// them `ln(sum(exp(x)))` over dimensions and samples is shifted by its largest exponent (`simplify/stable.rs`).
 pub const STABLE: &[Rule] = rules! {
     double_neg:           "neg(neg(x))"                 => "x",                             Exact;
     ln_1p_exp:            "ln(add(1, exp(x)))"          => "softplus(x)",                   Rounding;

@@ -7,6 +7,7 @@ mod distributions;
 mod families;
 mod labels;
 mod linalg;
+mod log_sums;
 mod losses;
 mod passes;
 mod references;

@@ -304,6 +304,7 @@ impl Builder {
         let first = self.pick(step.picks[0]);
         let dims: Vec<usize> = self.dag.shape(first).dims().to_vec();
         match step.kind {
+            160..162 if self.varies(first) && (self.style.ops)(Elem::Exp) && (self.style.ops)(Elem::Ln) => self.log_sum_exp(first, extra),
             160..180 if self.varies(first) => self.over_samples(first, extra),
             // Used again for every sample.
             180..195 if self.varies(first) => {
@@ -518,6 +519,21 @@ impl Builder {
         }
         let n = self.must(Op::Count, &[]);
         self.elem(Elem::Div, &[folded, n])
+    }
+
+    /// The logarithm of the sum of exponentials over samples, of moderate or of large exponents, at times of a mean, at times over dimensions too.
+    fn log_sum_exp(&mut self, x: NodeId, extra: usize) -> NodeId {
+        let x = if self.style.wild { x } else { self.squashed(x, -3.0, 3.0) };
+        let steep = self.constant([1.0, 0.25, -2.0, 1.0][extra % 4]);
+        let x = self.elem(Elem::Mul, &[x, steep]);
+        let e = self.elem(Elem::Exp, &[x]);
+        let e = if (extra / 4).is_multiple_of(3) { self.over_dims(e, Fold::Sum) } else { e };
+        let mut sum = self.must(Op::Reduce(Fold::Sum, Axis::Samples), &[e]);
+        if extra.is_multiple_of(2) {
+            let n = self.must(Op::Count, &[]);
+            sum = self.elem(Elem::Div, &[sum, n]);
+        }
+        self.elem(Elem::Ln, &[sum])
     }
 
     fn over_dim(&mut self, x: NodeId, from_right: usize, extra: usize) -> NodeId {

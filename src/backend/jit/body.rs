@@ -65,6 +65,8 @@ pub struct Body<'p, I> {
     pub sizes: Sizes,
     /// Registers of accumulators: for each entry one a vector of its lanes. Empty in a partial block, or if they don't fit.
     pub held: HashMap<Entry, Vec<u8>>,
+    /// Registers of sums that go through tile buffers: for each entry one a block.
+    pub sums: HashMap<Entry, Vec<u8>>,
     /// General registers that hold an entry's pointer.
     pub pointers: HashMap<(Table, Entry), Register>,
     /// The block is partial, its mask in `k1` or `ymm15`.
@@ -130,6 +132,7 @@ impl<'p, I: Isa> Body<'p, I> {
             frame,
             sizes,
             held: HashMap::new(),
+            sums: HashMap::new(),
             pointers: HashMap::new(),
             partial: false,
             rotating: false,

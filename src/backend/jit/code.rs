@@ -39,6 +39,8 @@ pub enum When {
     Below,
     /// Above or equal, unsigned.
     AboveOrEqual,
+    /// Above, unsigned.
+    Above,
     /// Not zero.
     NotZero,
     /// Not a jump but a call.
@@ -171,6 +173,7 @@ impl Code {
                         When::Call => &[0xe8],
                         When::Below => &[0x0f, 0x82],
                         When::AboveOrEqual => &[0x0f, 0x83],
+                        When::Above => &[0x0f, 0x87],
                         When::NotZero => &[0x0f, 0x85],
                     };
                     for byte in opcode.iter().chain(&[0; 4]) {

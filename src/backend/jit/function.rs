@@ -38,6 +38,17 @@ const PAGE: i64 = 4096;
 /// Bytes of a frame, at most: a thread's stack holds it many times over.
 const LARGEST_FRAME: i64 = 256 << 10;
 
+/// Which samples a nest takes at each point.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Samples {
+    /// All of the range.
+    All,
+    /// All of the range, block by block: few.
+    Rest,
+    /// Some blocks, their sums over the last dimension in registers.
+    Together,
+}
+
 /// A step's function.
 pub struct Emitted {
     /// Its code.
@@ -48,18 +59,32 @@ pub struct Emitted {
     pub starts: bool,
 }
 
-/// Emits a step. `whole`: it is run once over all samples of a leaf. `asking`: the IR instructions that ask the cache for samples further ahead.
+/// Emits a step. `whole`: it is run once over all samples of a leaf. `asking`: the IR instructions that ask the cache for samples further ahead. `blocks`: how many
+/// of them go through the nest together, if not all do.
 ///
 /// # Errors
 /// If its frame would be too large for the stack.
-pub fn step<'p, I: Isa>(program: &'p Program, sizes: Sizes, pool: &mut Pool, whole: bool, asking: &'p [bool]) -> Result<Emitted, String> {
+pub fn step<'p, I: Isa>(program: &'p Program, sizes: Sizes, pool: &mut Pool, whole: bool, asking: &'p [bool], blocks: usize) -> Result<Emitted, String> {
     let slow = program.ops.iter().any(|op| matches!(op.kind, Kind::Patch(_)));
     let frame = Frame::new::<I>(program.strided.len(), program.dims.len(), slow);
     let body = Body::<I>::new(program, sizes, frame);
     let entries = accumulators(program);
     let vectors = (sizes.lanes / I::BYTES).max(1);
-    let mut f =
-        Function { body, asking, program, sizes, entries, vectors, unroll: 1, pinned: Vec::new(), kept: Vec::new(), starts: false, identities: HashMap::new() };
+    let mut f = Function {
+        body,
+        asking,
+        program,
+        sizes,
+        entries,
+        vectors,
+        unroll: 1,
+        pinned: Vec::new(),
+        kept: Vec::new(),
+        blocks,
+        sums: Vec::new(),
+        starts: false,
+        identities: HashMap::new(),
+    };
     f.plan();
     f.pointers();
     f.starts = whole && f.entries.is_empty() && program.ops.len() <= LONG;
@@ -91,11 +116,11 @@ fn accumulators(program: &Program) -> Vec<Entry> {
     out
 }
 
-struct Function<'p, I> {
-    body: Body<'p, I>,
-    asking: &'p [bool],
-    program: &'p Program,
-    sizes: Sizes,
+pub(super) struct Function<'p, I> {
+    pub(super) body: Body<'p, I>,
+    pub(super) asking: &'p [bool],
+    pub(super) program: &'p Program,
+    pub(super) sizes: Sizes,
     entries: Vec<Entry>,
     /// Vectors of lanes an accumulator has.
     vectors: usize,
@@ -105,6 +130,10 @@ struct Function<'p, I> {
     pinned: Vec<(Val, u8)>,
     /// Accumulators and their registers.
     kept: Vec<(Entry, Vec<u8>)>,
+    /// Blocks that go through the nest together, or 0.
+    pub(super) blocks: usize,
+    /// Sums through tile buffers that those blocks keep in registers.
+    pub(super) sums: Vec<(Entry, Vec<u8>)>,
     /// Accumulators start from their identities here.
     starts: bool,
     /// The identities of those that are not sums, as positions of the pool.
@@ -115,6 +144,7 @@ impl<I: Isa> Function<'_, I> {
     /// How far the loop is unrolled, and who gets a register for good.
     fn plan(&mut self) {
         let n = self.program.ops.len().max(1);
+        self.reserve_sums();
         self.unroll = if self.entries.is_empty() {
             (SHORT / n).clamp(1, 4).next_power_of_two()
         } else if n * self.vectors <= UNROLLED {
@@ -195,6 +225,8 @@ impl<I: Isa> Function<'_, I> {
         for op in &self.program.ops {
             match op.kind {
                 Kind::Output(e) => count((Table::Output, e), 1),
+                // Those in registers are moved between the points.
+                Kind::Fold(_, e) | Kind::FoldProduct(e) if self.sums.iter().any(|(s, _)| *s == e) => {}
                 Kind::Store(e @ Entry::Strided(..)) | Kind::Fold(_, e @ Entry::Strided(..)) | Kind::FoldProduct(e @ Entry::Strided(..)) => {
                     count((Table::Tile, e), 1)
                 }
@@ -208,7 +240,7 @@ impl<I: Isa> Function<'_, I> {
         }
     }
 
-    fn mov(&mut self, to: Register, from: MemoryOperand) {
+    pub(super) fn mov(&mut self, to: Register, from: MemoryOperand) {
         self.body.put(Instruction::with2(Encoding::Mov_r64_rm64, to, from));
     }
 
@@ -226,7 +258,11 @@ impl<I: Isa> Function<'_, I> {
             self.mov(register, memory(Register::RDI, 8 * (first as i64 + i64::from(n))));
         }
         self.invariants(false);
-        self.nest();
+        if self.sums.is_empty() {
+            self.nest(Samples::All);
+        } else {
+            self.together();
+        }
         let slots = self.body.registers.slots;
         let size = self.body.frame.size(slots);
         if size > LARGEST_FRAME {
@@ -248,7 +284,7 @@ impl<I: Isa> Function<'_, I> {
     }
 
     /// The points of the nest, as nested loops that move the strided addresses.
-    fn nest(&mut self) {
+    pub(super) fn nest(&mut self, samples: Samples) {
         let dims = self.program.dims.clone();
         let strided = self.program.strided.clone();
         let (frame, sizes) = (self.body.frame, self.sizes);
@@ -277,11 +313,19 @@ impl<I: Isa> Function<'_, I> {
         let mut labels = Vec::new();
         for (axis, extent) in dims.iter().enumerate() {
             self.body.put(Instruction::with2(Encoding::Mov_rm64_imm32, memory(Register::RSP, frame.counter(axis)), *extent as i32));
+            if samples == Samples::Together && axis + 1 == dims.len() {
+                self.sums_to_and_fro(true);
+            }
             let label = self.body.code.label();
             self.body.code.place(label);
             labels.push(label);
         }
-        self.point();
+        self.moving_pointers();
+        match samples {
+            Samples::All => self.point(true),
+            Samples::Rest => self.point(false),
+            Samples::Together => self.blocks_at_point(),
+        }
         self.body.note(Note::Loop);
         for axis in (0..dims.len()).rev() {
             for (k, (table, at)) in strided.iter().enumerate() {
@@ -295,11 +339,14 @@ impl<I: Isa> Function<'_, I> {
             }
             self.body.put(Instruction::with2(Encoding::Sub_rm64_imm32, memory(Register::RSP, frame.counter(axis)), 1));
             self.body.code.jump(When::NotZero, labels[axis], Note::Loop);
+            if samples == Samples::Together && axis + 1 == dims.len() {
+                self.sums_to_and_fro(false);
+            }
         }
     }
 
-    /// Everything at one point of the nest: all samples of the range.
-    fn point(&mut self) {
+    /// Registers that point to what lies at the nest's point, and invariants that are read there.
+    fn moving_pointers(&mut self) {
         self.body.note(Note::Loop);
         let moving: Vec<(Table, u32, i32, Register)> =
             self.body.pointers.iter().filter_map(|((t, e), r)| if let Entry::Strided(n, beyond) = e { Some((*t, *n, *beyond, *r)) } else { None }).collect();
@@ -310,10 +357,14 @@ impl<I: Isa> Function<'_, I> {
             }
         }
         self.invariants(true);
+    }
+
+    /// The samples of the range at one point of the nest.
+    fn point(&mut self, main: bool) {
         self.body.note(Note::Loop);
         self.mov(Register::R8, memory(Register::RDI, words::START));
         let rotates = self.sizes.lanes > I::BYTES && (self.kept.len() + self.entries.len()) > 0;
-        if self.program.ops.len() <= LONG {
+        if main && self.program.ops.len() <= LONG {
             self.main(rotates && self.unroll == 1);
         }
         self.rest(rotates);

@@ -21,37 +21,105 @@ use std::collections::HashMap;
 /// Instructions of a body that is worth taking several times: loads, a product or two, a sink.
 const SHORT: usize = 16;
 
-/// How many points are taken at once, along a single dimension and along the last two.
+/// How many points are taken at once.
 #[derive(Clone, Copy)]
 pub struct Group {
-    /// Along the only dimension.
-    pub single: usize,
-    /// Along the last but one.
+    /// Along the last but one of two dimensions or more.
     pub rows: usize,
     /// Along the last, at most.
     pub columns: usize,
+    /// Along the only dimension.
+    pub single: usize,
+    /// Where sums stay in registers: blocks of samples at once.
+    pub blocks: usize,
+    /// Sums at once, at most.
+    pub sums: usize,
+    /// Points along the dimension they are sums over.
+    pub inner: usize,
+}
+
+/// A kernel whose nest takes groups of points, and how it is run.
+pub struct Jammed {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Blocks of samples that go through the nest together, their sums over its last dimension in registers; 0 if all samples go through each point.
+    pub blocks: usize,
 }
 
 /// The kernel as one or several that run one after the other, each taking groups of points at once. A kernel without a nest, or with a long
 /// body, stays as it is.
-pub fn jam(kernel: &Kernel, group: Group) -> Vec<Kernel> {
+pub fn jam(kernel: &Kernel, group: Group) -> Vec<Jammed> {
     let rank = kernel.dims.len();
     if rank == 0 || kernel.insts.len() > SHORT {
-        return vec![kernel.clone()];
+        return vec![Jammed { kernel: kernel.clone(), blocks: 0 }];
+    }
+    let sinks = kernel.insts.iter().filter(|inst| inst.is_sink()).count();
+    if let Some(axis) = summed(kernel).filter(|_| sinks <= group.sums) {
+        return sums(&with_last(kernel, axis), Group { sums: group.sums / sinks, ..group });
     }
     let mut by = vec![1; rank];
     // A sum over both of two dimensions has one order only: point by point along the last.
     let both = |at: &Access| rank > 1 && at.strides.iter().rev().take(2).all(|s| *s == 0);
     let mixed = kernel.insts.iter().any(|inst| matches!(inst, Inst::Fold(_, at, _) | Inst::FoldProduct(at, ..) if both(at) || at.strides.is_empty()));
     if rank == 1 || mixed {
-        by[rank - 1] = group.single.min(kernel.dims[rank - 1]);
+        by[rank - 1] = even(kernel.dims[rank - 1], group.single);
     } else {
         by[rank - 2] = group.rows.min(kernel.dims[rank - 2]);
         by[rank - 1] = even(kernel.dims[rank - 1], group.columns);
     }
+    pieces(kernel, &by, false).into_iter().map(|kernel| Jammed { kernel, blocks: 0 }).collect()
+}
+
+/// Whether a step's sums over a dimension stay in registers, if there are not too many.
+pub fn sums_stay(kernel: &Kernel) -> bool {
+    kernel.insts.len() <= SHORT && summed(kernel).is_some()
+}
+
+/// The one dimension that everything in the body is summed over, if there is one and the body does nothing else. A nest of one dimension has nothing to
+/// share, and goes through many columns: there it is all samples at each, which touches few pages of memory at a time.
+fn summed(kernel: &Kernel) -> Option<usize> {
+    if kernel.dims.len() < 2 {
+        return None;
+    }
+    let mut axis = None;
+    for inst in kernel.insts.iter().filter(|inst| inst.is_sink()) {
+        let (Inst::Fold(Fold::Sum, at, _) | Inst::FoldProduct(at, ..)) = inst else { return None };
+        let mut still = (0..kernel.dims.len()).filter(|k| at.strides.get(*k).is_none_or(|s| *s == 0));
+        let own = still.next()?;
+        if still.next().is_some() || axis.is_some_and(|a| a != own) {
+            return None;
+        }
+        axis = Some(own);
+    }
+    axis
+}
+
+/// The nest with one dimension as its last: the order along it, which is all that a sum over it depends on, stays.
+fn with_last(kernel: &Kernel, axis: usize) -> Kernel {
+    let rank = kernel.dims.len();
+    let order: Vec<usize> = (0..rank).filter(|k| *k != axis).chain([axis]).collect();
+    let at = |at: &Access| match at.strides.len() {
+        0 => at.clone(),
+        _ => Access { base: at.base, strides: order.iter().map(|k| at.strides[*k]).collect() },
+    };
+    Kernel { dims: order.iter().map(|k| kernel.dims[*k]).collect(), insts: kernel.insts.iter().map(|inst| moved(inst.clone(), &at)).collect() }
+}
+
+/// A kernel of sums over its last dimension.
+fn sums(kernel: &Kernel, group: Group) -> Vec<Jammed> {
+    let rank = kernel.dims.len();
+    let mut by = vec![1; rank];
+    by[rank - 2] = even(kernel.dims[rank - 2], group.sums);
+    by[rank - 1] = even(kernel.dims[rank - 1], group.inner);
+    let blocks = group.blocks;
+    pieces(kernel, &by, true).into_iter().map(|kernel| Jammed { kernel, blocks }).collect()
+}
+
+/// The kernel in groups of `by` points; what whole groups leave over gets kernels of its own. `folds`: sums through tile buffers stay what they are.
+fn pieces(kernel: &Kernel, by: &[usize], folds: bool) -> Vec<Kernel> {
     // Whole groups first, along every dimension: the order of every sum.
     let mut regions: Vec<Vec<(usize, usize)>> = vec![Vec::new()];
-    for (extent, by) in kernel.dims.iter().zip(&by) {
+    for (extent, by) in kernel.dims.iter().zip(by) {
         let whole = extent / by * by;
         let parts = [(0, whole, *by), (whole, extent - whole, extent - whole)];
         regions = regions
@@ -65,7 +133,7 @@ pub fn jam(kernel: &Kernel, group: Group) -> Vec<Kernel> {
             })
             .collect();
     }
-    regions.iter().map(|region| piece(kernel, region)).collect()
+    regions.iter().map(|region| piece(kernel, region, folds)).collect()
 }
 
 /// At most `most` at a time, so that groups are of one size if they can be.
@@ -75,7 +143,7 @@ fn even(extent: usize, most: usize) -> usize {
 }
 
 /// The points of a region, several at a time. The region has for each dimension its start and length, then the group's.
-fn piece(kernel: &Kernel, region: &[(usize, usize)]) -> Kernel {
+fn piece(kernel: &Kernel, region: &[(usize, usize)], folds: bool) -> Kernel {
     let rank = kernel.dims.len();
     let (start, by): (Vec<usize>, Vec<usize>) = (0..rank).map(|k| (region[2 * k].0, region[2 * k + 1].0)).unzip();
     let dims = (0..rank).map(|k| region[2 * k].1 / by[k]).collect();
@@ -86,7 +154,7 @@ fn piece(kernel: &Kernel, region: &[(usize, usize)]) -> Kernel {
             base: access.base + access.strides.iter().enumerate().map(|(k, s)| s * (start[k] + point[k]) as u32).sum::<u32>(),
             strides: access.strides.iter().zip(&by).map(|(s, by)| s * *by as u32).collect(),
         };
-        out.point(kernel, &at);
+        out.point(kernel, &at, folds);
         // The next point of the group, the last dimension first.
         let mut axis = rank;
         loop {
@@ -100,6 +168,22 @@ fn piece(kernel: &Kernel, region: &[(usize, usize)]) -> Kernel {
             }
             point[axis] = 0;
         }
+    }
+}
+
+/// The instruction with its access changed.
+fn moved(inst: Inst, at: &dyn Fn(&Access) -> Access) -> Inst {
+    match inst {
+        Inst::Column(a) => Inst::Column(at(&a)),
+        Inst::Tile(a) => Inst::Tile(at(&a)),
+        Inst::Uniform(a) => Inst::Uniform(at(&a)),
+        Inst::Store(a, x) => Inst::Store(at(&a), x),
+        Inst::Output(a, x) => Inst::Output(at(&a), x),
+        Inst::Fold(fold, a, x) => Inst::Fold(fold, at(&a), x),
+        Inst::FoldProduct(a, x, y) => Inst::FoldProduct(at(&a), x, y),
+        Inst::Accumulate(fold, a, x) => Inst::Accumulate(fold, at(&a), x),
+        Inst::AccumulateProduct(a, x, y) => Inst::AccumulateProduct(at(&a), x, y),
+        other => other,
     }
 }
 
@@ -135,32 +219,25 @@ impl Body {
     }
 
     /// The body at one point.
-    fn point(&mut self, kernel: &Kernel, at: &dyn Fn(&Access) -> Access) {
+    fn point(&mut self, kernel: &Kernel, at: &dyn Fn(&Access) -> Access, folds: bool) {
         let mut map: Vec<V> = Vec::with_capacity(kernel.insts.len());
         for inst in &kernel.insts {
-            let moved = match inst.map(|v| map[v.index()]) {
-                Inst::Fold(fold, to, x) => {
+            let inst = match inst.map(|v| map[v.index()]) {
+                Inst::Fold(fold, to, x) if !folds => {
                     let (k, held) = self.sum(at(&to));
                     self.held[k].1 = self.fold(fold, held, x);
                     map.push(held);
                     continue;
                 }
-                Inst::FoldProduct(to, a, b) => {
+                Inst::FoldProduct(to, a, b) if !folds => {
                     let (k, held) = self.sum(at(&to));
                     self.held[k].1 = self.push(Inst::Fma { a, b, c: held, np: false, nc: false });
                     map.push(held);
                     continue;
                 }
-                Inst::Column(a) => Inst::Column(at(&a)),
-                Inst::Tile(a) => Inst::Tile(at(&a)),
-                Inst::Uniform(a) => Inst::Uniform(at(&a)),
-                Inst::Store(a, x) => Inst::Store(at(&a), x),
-                Inst::Output(a, x) => Inst::Output(at(&a), x),
-                Inst::Accumulate(fold, a, x) => Inst::Accumulate(fold, at(&a), x),
-                Inst::AccumulateProduct(a, x, y) => Inst::AccumulateProduct(at(&a), x, y),
-                other => other,
+                inst => moved(inst, at),
             };
-            map.push(self.push(moved));
+            map.push(self.push(inst));
         }
     }
 

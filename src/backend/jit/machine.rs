@@ -4,6 +4,7 @@
 //! mask registers masks become vectors.
 
 use super::isa::Vop;
+use super::order;
 use crate::graph::Fold;
 use crate::kernel::arith::Slow;
 use crate::kernel::build::Known;
@@ -222,6 +223,7 @@ impl Program {
         }
         let Lowering { values, mut ops, strided, .. } = b;
         remove_dead(&mut ops, values.len());
+        order::interleave(&mut ops, values.len(), if masks { order::AHEAD } else { order::AHEAD_OF_FEW });
         // Uses, value by value, by counting.
         let mut starts = vec![0u32; values.len() + 1];
         let args = |op: &Op| {

@@ -8,6 +8,7 @@ mod body;
 mod call;
 mod code;
 mod combine;
+mod contraction;
 mod cpu;
 mod frame;
 mod function;
@@ -16,6 +17,7 @@ mod jam;
 mod listing;
 mod machine;
 mod operations;
+mod order;
 mod pages;
 mod registers;
 
@@ -29,19 +31,25 @@ use code::{Bytes, Note};
 use cpu::{HasAvx2, HasAvx512, Target};
 use frame::words;
 use isa::{Avx2, Avx512, Isa};
+use jam::{Jammed, jam};
 use machine::{Pool, Program};
 use pages::Pages;
 
-/// Columns, buffers and outputs of a tile together: they stay in the L2 cache, and mostly in L1, from one step to the next. Measured (f64, one thread,
-/// Zen 5 server with 48 KiB of L1, 2026-11-22, other work on the machine; ms for 32, 128 and 192 KiB): logistic on 100 columns 8.2, 7.2, 6.7;
-/// softmax of 10 classes 8.1, 8.5, 7.8; a perceptron of 64 by 64 27.1, 26.9, 33.6.
+/// Columns, buffers and outputs of a tile together: they stay in the L2 cache from one step to the next. Measured (f64, one thread, Zen 5 server with
+/// 48 KiB of L1 and 1 MiB of L2, 2026-11-22; ms for 128, 256, 384, 512 KiB): logistic on 100 columns 6.4, 5.5, 5.7, 6.1.
 const TILE_BYTES: usize = 256 << 10;
+/// The same where sums over a dimension stay in registers, so that a tile is gone through by few blocks at a time: they stay in the L1 cache. Softmax of
+/// 10 classes, with 24, 32, 48, 64, 256 KiB: 6.2, 6.0, 6.0, 6.6, 7.1.
+const TILE_BYTES_OF_SUMS: usize = 40 << 10;
+/// Unless accumulators beyond so many bytes leave the L1 cache in any case, and a longer tile visits them less often: a perceptron of 64 by 64, with
+/// 28, 64, 256 KiB: 30, 30, 26.
+const FEW_ACCUMULATORS: usize = 64 << 10;
 /// Samples in a tile where no step waits for another: more than a leaf has.
 const WHOLE: usize = 1 << 16;
 /// Samples in a tile at most, where steps share tile buffers.
 const LONGEST_TILE: usize = 1024;
 /// And at least: a multiple of every accumulator's number of lanes.
-const SHORTEST_TILE: usize = 64;
+const SHORTEST_TILE: usize = 32;
 
 /// Bytes that all columns together are asked for ahead of what is read, where nothing waits in tiles; for a column no nearer and no further than
 /// the next two. A cache's own guess is late for many columns, and stops at the end of a page. Measured (f64, one thread, Zen 5 server, 2026-11-22, 10^7 or 10^6
@@ -136,8 +144,8 @@ impl<T: Real> Jit<T> {
         let lanes = pass.lanes::<T>();
         let tile = tile(pass, size);
         // Each step's kernels, and which of their loads ask the cache for the samples to come.
-        let kernels: Vec<Vec<Kernel>> = pass.steps.iter().map(|kernel| jam::jam(&expand::<T>(kernel), I::GROUP)).collect();
-        let mut asking = asking(&kernels.concat(), pass.columns.len()).into_iter();
+        let kernels: Vec<Vec<Jammed>> = pass.steps.iter().map(|kernel| jam(&expand::<T>(kernel), I::GROUP)).collect();
+        let mut asking = asking(kernels.iter().flatten().map(|j| &j.kernel), pass.columns.len()).into_iter();
         let ahead = if pass.tiles == 0 { (AHEAD / pass.columns.len().max(1) / 64 * 64).clamp(NEAREST, FURTHEST) } else { tile * size };
         let columns = pass.columns.len() + pass.made.len();
         let sizes = Sizes { double: T::DOUBLE, number: size, tile: tile * size, lanes: lanes * size, columns, ahead };
@@ -150,8 +158,8 @@ impl<T: Real> Jit<T> {
         for (kernel, expanded) in pass.steps.iter().zip(&kernels) {
             let mut starts = starts(kernel);
             for (expanded, asking) in expanded.iter().zip(&mut asking) {
-                let program = Program::new::<T>(expanded, &mut pool, I::MASKS)?;
-                let emitted = function::step::<I>(&program, sizes, &mut pool, !by_tiles, &asking)?;
+                let program = Program::new::<T>(&expanded.kernel, &mut pool, I::MASKS)?;
+                let emitted = function::step::<I>(&program, sizes, &mut pool, !by_tiles, &asking, expanded.blocks)?;
                 spills = spills.max(emitted.slots);
                 self_starting &= emitted.starts || !kernel.insts.iter().any(|i| matches!(i, Inst::Accumulate(..) | Inst::AccumulateProduct(..)));
                 // Entries of functions at addresses that the fetch likes.
@@ -216,11 +224,11 @@ impl<T: Real> Jit<T> {
             Target::Avx512(_) => Avx512::GROUP,
             Target::Avx2(_) => Avx2::GROUP,
         };
-        let kernels: Vec<Kernel> = pass.steps.iter().flat_map(|kernel| jam::jam(&expand::<T>(kernel), group)).collect();
+        let kernels: Vec<Jammed> = pass.steps.iter().flat_map(|kernel| jam(&expand::<T>(kernel), group)).collect();
         for (k, (step, kernel)) in self.steps.iter().zip(&kernels).enumerate() {
             let end = self.steps.get(k + 1).map(|s| s.offset).or(self.sums).unwrap_or(self.code_bytes);
             out += &format!("step {k}, {} bytes\n", end - step.offset);
-            listing::print(&self.pages.bytes()[step.offset..end], step.offset, &self.notes, kernel, columns, &mut out);
+            listing::print(&self.pages.bytes()[step.offset..end], step.offset, &self.notes, &kernel.kernel, columns, &mut out);
         }
         if let Some(start) = self.sums {
             out += &format!("sums, {} bytes\n", self.code_bytes - start);
@@ -235,15 +243,18 @@ fn tile(pass: &PassKernels, size: usize) -> usize {
     if pass.tiles == 0 {
         return WHOLE;
     }
-    let fits = TILE_BYTES / ((pass.columns.len() + pass.made.len() + pass.tiles + pass.outputs + pass.terms()) * size);
+    let few = pass.accumulators.len() * pass.lane_bytes <= FEW_ACCUMULATORS;
+    let sums = few && pass.steps.iter().any(jam::sums_stay);
+    let bytes = if sums { TILE_BYTES_OF_SUMS } else { TILE_BYTES };
+    let fits = bytes / ((pass.columns.len() + pass.made.len() + pass.tiles + pass.outputs + pass.terms()) * size);
     (fits / SHORTEST_TILE * SHORTEST_TILE).clamp(SHORTEST_TILE, LONGEST_TILE)
 }
 
 /// For each kernel the instructions that read a data column for the last time in the pass: those ask the cache for the samples to come.
-fn asking(kernels: &[Kernel], columns: usize) -> Vec<Vec<bool>> {
+fn asking<'k>(kernels: impl DoubleEndedIterator<Item = &'k Kernel>, columns: usize) -> Vec<Vec<bool>> {
     let mut later = vec![false; columns];
     let mut out: Vec<Vec<bool>> = Vec::new();
-    for kernel in kernels.iter().rev() {
+    for kernel in kernels.rev() {
         let reached = |inst: &Inst| if let Inst::Column(at) = inst { targets(at, &kernel.dims) } else { Vec::new() };
         out.push(kernel.insts.iter().map(|inst| reached(inst).iter().any(|c| later.get(*c) == Some(&false))).collect());
         for column in kernel.insts.iter().flat_map(reached) {

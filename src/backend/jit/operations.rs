@@ -115,6 +115,8 @@ impl<I: Isa> Body<'_, I> {
                     self.emit(made);
                 }
             }
+            Kind::Fold(fold, e) if self.sums.contains_key(&e) => self.onto(I::vector(self.sums[&e][self.block]), a, None, fold),
+            Kind::FoldProduct(e) if self.sums.contains_key(&e) => self.onto(I::vector(self.sums[&e][self.block]), a, Some(b), Fold::Sum),
             Kind::Fold(fold, e) => {
                 let x = self.register(a);
                 let held = self.take(VECTORS);
@@ -224,26 +226,30 @@ impl<I: Isa> Body<'_, I> {
         self.registers.free(VECTORS, t);
     }
 
+    /// Folds a value, or the product of two, onto a register.
+    fn onto(&mut self, h: Register, a: Val, b: Option<Val>, fold: Fold) {
+        match b {
+            None if fold == Fold::Sum => {
+                let x = self.operand(a);
+                self.two(Vop::Add, h, h, x);
+            }
+            None => {
+                let x = self.register(a);
+                self.extreme(fold, h, x, None);
+            }
+            Some(b) => {
+                let (a, b) = if self.folds(a) && self.registers.register(b).is_some() { (b, a) } else { (a, b) };
+                let x = self.register(a);
+                let y = if a == b { Rm::Reg(x) } else { self.operand(b) };
+                self.two(Vop::Fmadd231, h, x, y);
+            }
+        }
+    }
+
     /// Folds a value, or the product of two, into an accumulator; lanes that don't exist keep what they have.
     fn accumulate(&mut self, e: Entry, a: Val, b: Option<Val>, fold: Fold) {
         if let Some(held) = self.held.get(&e) {
-            let h = I::vector(held[self.block % held.len()]);
-            match b {
-                None if fold == Fold::Sum => {
-                    let x = self.operand(a);
-                    self.two(Vop::Add, h, h, x);
-                }
-                None => {
-                    let x = self.register(a);
-                    self.extreme(fold, h, x, None);
-                }
-                Some(b) => {
-                    let (a, b) = if self.folds(a) && self.registers.register(b).is_some() { (b, a) } else { (a, b) };
-                    let x = self.register(a);
-                    let y = if a == b { Rm::Reg(x) } else { self.operand(b) };
-                    self.two(Vop::Fmadd231, h, x, y);
-                }
-            }
+            self.onto(I::vector(held[self.block % held.len()]), a, b, fold);
             return;
         }
         let x = self.register(a);

@@ -1,0 +1,97 @@
+//! Sums over a dimension that stay in registers: some blocks of samples go through the nest together, so that `z[k] += x[j] * w[j, k]` reads each `x`
+//! and each `w` once for several products, and `z` is read and written once for all `j`:
+//!
+//! ```text
+//! turn      while whole groups of blocks are left
+//!   for k by some                 sums of these entries and blocks into registers
+//!     for j                       w[j, k..] into registers; for each block x[j], and a product for each of its sums
+//!                                 sums back into the tile
+//! rest      what is left, point by point
+//! ```
+//! Each sum has the order of `j`, whoever else is in registers beside it: the bits are the interpreter's.
+
+use super::body::{Rm, memory};
+use super::code::{Note, When};
+use super::frame::words;
+use super::function::{Function, Samples};
+use super::isa::{Isa, Vop};
+use super::machine::{Entry, Kind};
+use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
+
+impl<I: Isa> Function<'_, I> {
+    /// Gives the sums their registers.
+    pub(super) fn reserve_sums(&mut self) {
+        if self.blocks == 0 {
+            return;
+        }
+        for op in &self.program.ops {
+            if let Kind::Fold(_, e) | Kind::FoldProduct(e) = op.kind
+                && !self.sums.iter().any(|(s, _)| *s == e)
+            {
+                let registers = (0..self.blocks).map(|_| self.body.registers.reserve()).collect();
+                self.sums.push((e, registers));
+            }
+        }
+    }
+
+    /// Whole groups of blocks, then what is left.
+    pub(super) fn together(&mut self) {
+        let group = (self.blocks * I::BYTES) as i32;
+        let (turn, rest, done) = (self.body.code.label(), self.body.code.label(), self.body.code.label());
+        self.body.note(Note::Loop);
+        self.mov(Register::R8, memory(Register::RDI, words::START));
+        self.body.code.place(turn);
+        self.body.put(Instruction::with2(Encoding::Lea_r64_m, Register::RAX, memory(Register::R8, i64::from(group))));
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::RAX, memory(Register::RDI, words::END)));
+        self.body.code.jump(When::Above, rest, Note::Loop);
+        self.nest(Samples::Together);
+        self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::R8, group));
+        self.body.code.jump(When::Always, turn, Note::Loop);
+        self.body.code.place(rest);
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, memory(Register::RDI, words::END)));
+        self.body.code.jump(When::AboveOrEqual, done, Note::Loop);
+        self.body.put(Instruction::with2(Encoding::Mov_rm64_r64, memory(Register::RDI, words::START), Register::R8));
+        let registers: Vec<u8> = self.sums.iter().flat_map(|(_, r)| r.iter().copied()).collect();
+        self.body.registers.give_back(&registers);
+        self.nest(Samples::Rest);
+        self.body.code.place(done);
+    }
+
+    /// The sums of the blocks at hand from the tile into registers, or back. Between points no pointer is in a register.
+    pub(super) fn sums_to_and_fro(&mut self, into: bool) {
+        self.body.note(Note::Accumulators);
+        for (e, registers) in self.sums.clone() {
+            let (base, at) = match e {
+                Entry::Fixed(n) => (Register::R10, i64::from(n)),
+                Entry::Strided(k, beyond) => {
+                    self.mov(Register::RAX, memory(Register::RSP, self.body.frame.pointer(k as usize)));
+                    (Register::RAX, i64::from(beyond))
+                }
+            };
+            for (block, r) in registers.into_iter().enumerate() {
+                let distance = at * self.sizes.tile as i64 + (block * I::BYTES) as i64;
+                let at = MemoryOperand::new(base, Register::R8, 1, distance, u32::from(distance != 0), false, Register::None);
+                if into {
+                    self.body.one(Vop::Load, I::vector(r), Rm::Mem(at));
+                } else {
+                    self.body.store(Vop::Store, at, I::vector(r));
+                }
+            }
+        }
+    }
+
+    /// The blocks at one point.
+    pub(super) fn blocks_at_point(&mut self) {
+        self.body.partial = false;
+        self.body.rotating = false;
+        self.body.sums = self.sums.iter().cloned().collect();
+        self.body.asking = self.asking;
+        for block in 0..self.blocks {
+            self.body.block = block;
+            self.body.block();
+        }
+        self.body.asking = &[];
+        self.body.block = 0;
+        self.body.sums.clear();
+    }
+}

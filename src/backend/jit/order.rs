@@ -1,0 +1,81 @@
+//! The order of a block's operations: long chains side by side instead of one after the other.
+//!
+//! A CPU runs ahead of what waits, but only so far: with a chain of forty operations behind another one it fills up with operations that wait. So a
+//! machine with two units and plenty of patience is played here, and its order is the order of the code. What it may look ahead bounds how many
+//! values are alive at the same time.
+
+use super::isa::Vop;
+use super::machine::{Kind, Op, Val};
+
+/// How far ahead of the oldest operation that waits another one may be taken, with 32 registers. Measured (one thread, data in cache, Zen 5 server,
+/// 2026-11-22; ns a sample without, with 32, 64, 96): softmax of 10 classes 23.4, 22.0, 21.6, 21.8; a perceptron of 64 by 64 237, 239, 235, 235.
+pub const AHEAD: usize = 64;
+/// With 16: softmax without, with 24, 48: 52.6, 50.7, 59.5 (what is alive no longer fits).
+pub const AHEAD_OF_FEW: usize = 24;
+/// Operations below which all of a block fits into what a CPU looks at.
+const FEW: usize = 16;
+/// Operations begun in a cycle.
+const WIDTH: u32 = 2;
+
+/// What goes through memory keeps its order.
+fn through_memory(op: &Op) -> bool {
+    matches!(op.kind, Kind::Fold(..) | Kind::FoldProduct(..))
+}
+
+/// Puts operations that wait behind those that needn't.
+pub fn interleave(ops: &mut Vec<Op>, values: usize, window: usize) {
+    let n = ops.len();
+    if n < FEW || ops.iter().any(through_memory) {
+        return;
+    }
+    const UNKNOWN: u32 = u32::MAX;
+    // When each value is there; what is in memory always is.
+    let mut at = vec![0u32; values];
+    for op in ops.iter().filter(|op| op.result != Val::NONE) {
+        at[op.result.index()] = UNKNOWN;
+    }
+    let mut order = Vec::with_capacity(n);
+    // The operations that wait, oldest first, as a list.
+    let mut next: Vec<usize> = (1..=n).collect();
+    let (mut first, mut cycle) = (0, 0);
+    while first < n {
+        let (mut begun, mut soonest) = (0, UNKNOWN);
+        let (mut before, mut k) = (None, first);
+        for _ in 0..window {
+            if k == n || begun == WIDTH {
+                break;
+            }
+            let ready = ops[k].args.iter().filter(|v| **v != Val::NONE).map(|v| at[v.index()]).max().unwrap_or(0);
+            let after = next[k];
+            if ready <= cycle {
+                if ops[k].result != Val::NONE {
+                    at[ops[k].result.index()] = cycle + latency(&ops[k]);
+                }
+                order.push(k);
+                begun += 1;
+                match before {
+                    None => first = after,
+                    Some(before) => next[before] = after,
+                }
+            } else {
+                soonest = soonest.min(ready);
+                before = Some(k);
+            }
+            k = after;
+        }
+        cycle = if begun > 0 { cycle + 1 } else { soonest };
+    }
+    *ops = order.into_iter().map(|k| ops[k]).collect();
+}
+
+/// Cycles until the value is there: typical of today's server CPUs.
+fn latency(op: &Op) -> u32 {
+    match op.kind {
+        Kind::Two { op: Vop::Div, .. } => 14,
+        Kind::One { op: Vop::Sqrt, .. } => 20,
+        Kind::One { .. } => 6,
+        Kind::Two { op: Vop::And | Vop::Or | Vop::Xor | Vop::IntAdd | Vop::IntSub, .. } | Kind::Shift { .. } | Kind::Masks(_) | Kind::MaskNot => 1,
+        Kind::Select | Kind::Patch(_) => 2,
+        _ => 4,
+    }
+}
