@@ -4,7 +4,9 @@
 #![allow(unsafe_code)]
 
 use super::loops::{self, Operand};
-use super::transpose::Run;
+#[cfg(target_arch = "x86_64")]
+use super::shuffle;
+use super::transpose::{self, Run, transpose};
 use crate::graph::Fold;
 use crate::kernel::ir::{Bin, Cmp, Int, Mask, MathFn, Un, functions};
 use crate::real::Real;
@@ -107,6 +109,41 @@ macro_rules! compiled_for_levels {
     };
 }
 
+impl Level {
+    /// Copies `n` samples of the runs' columns from rows to columns: [`transpose`] with the level's own way of turning a square block.
+    pub fn transpose<T: Real>(self, out: &mut [T], pitch: usize, rows: &[T], stride: usize, runs: &[Run], n: usize) {
+        match self.0 {
+            Kind::Baseline => transpose(out, pitch, rows, stride, runs, n, transpose::block::<T, 8>),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => {
+                #[target_feature(enable = "avx2,fma")]
+                fn run<T: Real>(out: &mut [T], pitch: usize, rows: &[T], stride: usize, runs: &[Run], n: usize) {
+                    if T::DOUBLE {
+                        transpose(out, pitch, rows, stride, runs, n, transpose::block::<T, 8>);
+                    } else {
+                        transpose(out, pitch, rows, stride, runs, n, |out, pitch, rows, stride| shuffle::singles(out, pitch, rows, stride));
+                    }
+                }
+                // SAFETY: a `Level` of this kind is made only after the CPU was asked for avx2 and fma.
+                unsafe { run(out, pitch, rows, stride, runs, n) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => {
+                #[target_feature(enable = "avx2,fma,avx512f,avx512dq,avx512vl,avx512bw")]
+                fn run<T: Real>(out: &mut [T], pitch: usize, rows: &[T], stride: usize, runs: &[Run], n: usize) {
+                    if T::DOUBLE {
+                        transpose(out, pitch, rows, stride, runs, n, |out, pitch, rows, stride| shuffle::doubles(out, pitch, rows, stride));
+                    } else {
+                        transpose(out, pitch, rows, stride, runs, n, |out, pitch, rows, stride| shuffle::singles(out, pitch, rows, stride));
+                    }
+                }
+                // SAFETY: a `Level` of this kind is made only after the CPU was asked for every feature named above.
+                unsafe { run(out, pitch, rows, stride, runs, n) }
+            }
+        }
+    }
+}
+
 compiled_for_levels! {
     fn unary(op: Un, out: &mut [T], a: Operand<'_, T>);
     fn binary(op: Bin, out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>);
@@ -121,7 +158,6 @@ compiled_for_levels! {
     fn fold_product(out: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>);
     fn accumulate(fold: Fold, acc: &mut [T], a: Operand<'_, T>, n: usize);
     fn accumulate_product(acc: &mut [T], a: Operand<'_, T>, b: Operand<'_, T>, n: usize);
-    fn transpose(out: &mut [T], pitch: usize, rows: &[T], stride: usize, runs: &[Run], n: usize);
 }
 
 macro_rules! functions_for_levels {

@@ -1,7 +1,6 @@
 //! The interpreter's loops: plain Rust over slices, inlined into one function per operation, number type and CPU level (`level.rs`),
 //! which is what makes the compiler vectorise them for that level.
 
-pub use super::transpose::transpose;
 use crate::graph::Fold;
 use crate::kernel::arith::Scalar;
 use crate::kernel::ir::{Bin, Cmp, Int, Mask, Un, functions};

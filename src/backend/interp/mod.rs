@@ -4,6 +4,8 @@
 mod exec;
 mod level;
 mod loops;
+#[cfg(target_arch = "x86_64")]
+mod shuffle;
 mod tile;
 mod transpose;
 

@@ -3,7 +3,7 @@
 use super::level::prefetch;
 use crate::real::Real;
 
-/// Rows, and columns, of a block. Measured on a Zen 5 server (2026-11-22, f64, rows of 96, from main memory, ns a number): 8 by 8 .39, 4 by 4 .65; f32: 8 by 8 .31,
+/// Rows, and columns, of a block. Measured of plain copies on a Zen 5 server (2026-11-22, f64, rows of 96, from main memory, ns a number): 8 by 8 .39, 4 by 4 .65; f32: 8 by 8 .31,
 /// 16 by 16 1.7, which the compiler leaves to scalars.
 const SIDE: usize = 8;
 
@@ -21,9 +21,9 @@ pub struct Run {
 }
 
 /// Copies `n` numbers of each column of the runs, one run after the other: sample `i` of a run's column `k` lies in `rows` at `first + k + i * stride`; column `c` of all
-/// comes to `out` from `c * pitch` on.
+/// comes to `out` from `c * pitch` on. `square` copies eight columns of eight rows.
 #[inline(always)]
-pub fn transpose<T: Real>(out: &mut [T], pitch: usize, rows: &[T], stride: usize, runs: &[Run], n: usize) {
+pub fn transpose<T: Real>(out: &mut [T], pitch: usize, rows: &[T], stride: usize, runs: &[Run], n: usize, square: impl Fn(&mut [T], usize, &[T], usize)) {
     let whole = n / SIDE * SIDE;
     for i in (0..whole).step_by(SIDE) {
         let mut place = i;
@@ -31,11 +31,26 @@ pub fn transpose<T: Real>(out: &mut [T], pitch: usize, rows: &[T], stride: usize
             let mut k = 0;
             while k < run.len {
                 let (rows, out) = (&rows[i * stride + run.first + k..], &mut out[place..]);
+                for r in 0..SIDE {
+                    prefetch(rows, r * stride + AHEAD_BYTES / size_of::<T>());
+                }
                 let done = match run.len - k {
-                    8.. => block::<T, 8>(out, pitch, rows, stride),
-                    4.. => block::<T, 4>(out, pitch, rows, stride),
-                    2.. => block::<T, 2>(out, pitch, rows, stride),
-                    _ => block::<T, 1>(out, pitch, rows, stride),
+                    8.. => {
+                        square(out, pitch, rows, stride);
+                        8
+                    }
+                    4.. => {
+                        block::<T, 4>(out, pitch, rows, stride);
+                        4
+                    }
+                    2.. => {
+                        block::<T, 2>(out, pitch, rows, stride);
+                        2
+                    }
+                    _ => {
+                        block::<T, 1>(out, pitch, rows, stride);
+                        1
+                    }
                 };
                 k += done;
                 place += done * pitch;
@@ -52,17 +67,13 @@ pub fn transpose<T: Real>(out: &mut [T], pitch: usize, rows: &[T], stride: usize
 
 /// `C` numbers of each of eight rows.
 #[inline(always)]
-fn block<T: Real, const C: usize>(out: &mut [T], pitch: usize, rows: &[T], stride: usize) -> usize {
-    for r in 0..SIDE {
-        prefetch(rows, r * stride + AHEAD_BYTES / size_of::<T>());
-    }
+pub fn block<T: Real, const C: usize>(out: &mut [T], pitch: usize, rows: &[T], stride: usize) {
     let lines: [&[T; C]; SIDE] = std::array::from_fn(|r| line(rows, r * stride));
     #[allow(clippy::needless_range_loop)] // `k` goes across the lines.
     for k in 0..C {
         let column: &mut [T; SIDE] = line_mut(out, k * pitch);
         *column = std::array::from_fn(|r| lines[r][k]);
     }
-    C
 }
 
 #[inline(always)]
@@ -77,10 +88,11 @@ fn line_mut<T, const B: usize>(numbers: &mut [T], at: usize) -> &mut [T; B] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::level::Level;
     use super::*;
 
     /// Every number of a table whose numbers are their own places.
-    fn right<T: Real>() {
+    fn right<T: Real>(level: Level) {
         let of = |first, len| Run { first, len };
         for (stride, runs) in [
             (1, vec![of(0, 1)]),
@@ -96,7 +108,7 @@ mod tests {
                 let rows: Vec<T> = (0..stride * n).map(|k| T::from_f64(k as f64)).collect();
                 let pitch = n + 3;
                 let mut out = vec![T::from_f64(-1.0); firsts.len() * pitch];
-                transpose(&mut out, pitch, &rows, stride, &runs, n);
+                level.transpose(&mut out, pitch, &rows, stride, &runs, n);
                 for (c, first) in firsts.iter().enumerate() {
                     for i in 0..pitch {
                         let expected = if i < n { (first + i * stride) as f64 } else { -1.0 };
@@ -109,7 +121,9 @@ mod tests {
 
     #[test]
     fn every_number_comes_to_its_place_and_no_other_changes() {
-        right::<f64>();
-        right::<f32>();
+        for level in Level::all() {
+            right::<f64>(level);
+            right::<f32>(level);
+        }
     }
 }
