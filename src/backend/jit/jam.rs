@@ -267,16 +267,36 @@ mod tests {
     use crate::kernel::ir::PassKernels;
     use crate::kernel::text;
 
+    const GROUP: Group = Group { single: 4, rows: 4, columns: 5, blocks: 4, sums: 5, inner: 2 };
+
+    fn printed(jammed: &[Jammed]) -> String {
+        text::print(&PassKernels { steps: jammed.iter().map(|j| j.kernel.clone()).collect(), tiles: 1, ..PassKernels::default() }, &[])
+    }
+
     #[test]
     fn a_product_over_seven_is_taken_by_four_and_three() {
         let at = |base, stride| Access { base, strides: smallvec::smallvec![stride] };
         let kernel =
             Kernel { dims: smallvec::smallvec![7], insts: vec![Inst::Column(at(2, 1)), Inst::Uniform(at(0, 1)), Inst::FoldProduct(at(0, 0), V(0), V(1))] };
-        let pieces = jam(&kernel, Group { single: 4, rows: 4, columns: 5 });
-        let dims: Vec<&[usize]> = pieces.iter().map(|k| &k.dims[..]).collect();
+        let pieces = jam(&kernel, GROUP);
+        let dims: Vec<&[usize]> = pieces.iter().map(|j| &j.kernel.dims[..]).collect();
         assert_eq!(dims, [&[1], &[1]]);
-        let printed = text::print(&PassKernels { steps: pieces, tiles: 1, ..PassKernels::default() }, &[]);
+        assert!(pieces.iter().all(|j| j.blocks == 0));
+        let printed = printed(&pieces);
         assert_eq!(printed.matches("fma").count(), 7, "{printed}");
         assert_eq!(printed.matches("tile 0 = ").count(), 2, "{printed}");
+    }
+
+    #[test]
+    fn a_matrix_product_goes_through_its_sums_with_the_summed_dimension_last() {
+        // z[k] += x[j] * w[j, k], j of 32, k of 10.
+        let at = |base, strides: [u32; 2]| Access { base, strides: strides.into_iter().collect() };
+        let insts = vec![Inst::Column(at(0, [1, 0])), Inst::Uniform(at(0, [10, 1])), Inst::FoldProduct(at(0, [0, 1]), V(0), V(1))];
+        let pieces = jam(&Kernel { dims: smallvec::smallvec![32, 10], insts }, GROUP);
+        let [only] = &pieces[..] else { panic!("{} pieces", pieces.len()) };
+        assert_eq!((&only.kernel.dims[..], only.blocks), (&[2, 16][..], 4));
+        let printed = printed(&pieces);
+        assert_eq!(printed.matches("sum=").count(), 10, "{printed}");
+        assert_eq!(printed.matches("column").count(), 2, "{printed}");
     }
 }
