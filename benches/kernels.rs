@@ -143,7 +143,8 @@ fn kernels(c: &mut Criterion) {
                     let (mut worker, mut totals) = (pass.new_worker(n), vec![0.0; kernels.accumulators.len()]);
                     let (uniforms, columns, workers) = (&uniforms, &read, &workers);
                     work.push(Box::new(move || {
-                        let data = Samples { columns: black_box(columns), labels: &[], uniforms: black_box(uniforms), slots: &[], start: 0, len: n };
+                        let data =
+                            Samples { columns: black_box(columns), rows: None, labels: &[], uniforms: black_box(uniforms), slots: &[], start: 0, len: n };
                         let results = Results { totals: &mut totals, groups: &mut [], outputs: &mut [] };
                         pass.run(data, &mut worker, workers, &mut [], results);
                         black_box(&totals);

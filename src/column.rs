@@ -1,7 +1,8 @@
-//! A column of samples, borrowed: real numbers, or labels.
+//! A column of samples, borrowed: real numbers, side by side or as an entry of rows, or labels.
 
 use crate::labels::LabelColumn;
 use crate::real::Real;
+use crate::strided::Strided;
 use std::ops::Range;
 
 /// One column: a number or a label for each sample.
@@ -9,6 +10,8 @@ use std::ops::Range;
 pub enum Column<'d, T> {
     /// Real numbers.
     Real(&'d [T]),
+    /// Real numbers, one in each row of a table.
+    Strided(Strided<'d, T>),
     /// Labels: whole numbers from 0.
     Labels(LabelColumn<'d>),
 }
@@ -18,6 +21,7 @@ impl<'d, T: Real> Column<'d, T> {
     pub fn len(&self) -> usize {
         match self {
             Column::Real(x) => x.len(),
+            Column::Strided(x) => x.len(),
             Column::Labels(x) => x.len(),
         }
     }
@@ -27,10 +31,20 @@ impl<'d, T: Real> Column<'d, T> {
         self.len() == 0
     }
 
+    /// The numbers where they lie side by side; empty for entries of rows.
+    pub(crate) fn side_by_side(self) -> &'d [T] {
+        match self {
+            Column::Real(x) => x,
+            Column::Strided(_) => &[],
+            Column::Labels(_) => unreachable!("binding checked what is bound"),
+        }
+    }
+
     /// The samples of a range.
     pub fn slice(self, range: Range<usize>) -> Self {
         match self {
             Column::Real(x) => Column::Real(&x[range]),
+            Column::Strided(x) => Column::Strided(x.slice(range)),
             Column::Labels(x) => Column::Labels(x.slice(range)),
         }
     }
@@ -39,6 +53,7 @@ impl<'d, T: Real> Column<'d, T> {
     pub fn number(&self, i: usize) -> f64 {
         match self {
             Column::Real(x) => x[i].to_f64(),
+            Column::Strided(x) => x[i].to_f64(),
             Column::Labels(x) => x.get(i).map_or(f64::NAN, |n| n as f64),
         }
     }

@@ -235,6 +235,20 @@ pub enum Error {
         /// The declared dimensions.
         expected: Shape,
     },
+    /// Columns that aren't where they were said to be: no whole number of rows, a view that ends outside of its numbers.
+    ColumnSource {
+        /// The data input.
+        name: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A number that is missing from a column whose source knows of missing ones. (NaN is a number.)
+    Null {
+        /// The data input.
+        name: String,
+        /// The first sample without a number, from 0.
+        sample: usize,
+    },
     /// Labels bound to a data input of real numbers.
     ColumnKind {
         /// The data input.
@@ -383,6 +397,8 @@ impl fmt::Display for Error {
             Error::ColumnShape { name, found, expected } => {
                 write!(f, "data `{name}` has {found} columns, but is declared {expected}")
             }
+            Error::ColumnSource { name, message } => write!(f, "data `{name}`: {message}"),
+            Error::Null { name, sample } => write!(f, "data `{name}`, sample {sample}: the number is missing"),
             Error::ColumnKind { name, place } => {
                 write!(f, "data column `{name}` is given integers, but is declared as real numbers")?;
                 place.map_or(Ok(()), |p| write!(f, " (at {p})"))

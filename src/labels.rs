@@ -1,6 +1,10 @@
 //! Columns of labels, borrowed in whatever integer type they are in.
 
+use crate::strided::Strided;
 use std::ops::Range;
+
+/// What is wrong with a label that isn't there.
+pub(crate) const MISSING: &str = "the label is missing";
 
 /// A whole number that may be missing, as a label column holds it.
 trait Label: Copy {
@@ -36,6 +40,10 @@ macro_rules! column_types {
                 #[doc = concat!("Of `", stringify!($t), "`.")]
                 $variant(&'d [$t]),
             )*
+            /// Of `f64`, one in each row of a table.
+            RowsF64(Strided<'d, f64>),
+            /// Of `f32`, one in each row of a table.
+            RowsF32(Strided<'d, f32>),
         }
 
         /// The same expression for whichever type it is.
@@ -43,6 +51,8 @@ macro_rules! column_types {
             ($labels:expr, $x:ident => $e:expr) => {
                 match $labels {
                     $(LabelColumn::$variant($x) => $e,)*
+                    LabelColumn::RowsF64($x) => $e,
+                    LabelColumn::RowsF32($x) => $e,
                 }
             };
         }
@@ -52,6 +62,8 @@ macro_rules! column_types {
             pub fn slice(self, range: Range<usize>) -> Self {
                 match self {
                     $(LabelColumn::$variant(x) => LabelColumn::$variant(&x[range]),)*
+                    LabelColumn::RowsF64(x) => LabelColumn::RowsF64(x.slice(range)),
+                    LabelColumn::RowsF32(x) => LabelColumn::RowsF32(x.slice(range)),
                 }
             }
         }
@@ -62,6 +74,18 @@ macro_rules! column_types {
             }
         })*
     };
+}
+
+impl<'d> From<Strided<'d, f64>> for LabelColumn<'d> {
+    fn from(x: Strided<'d, f64>) -> Self {
+        LabelColumn::RowsF64(x)
+    }
+}
+
+impl<'d> From<Strided<'d, f32>> for LabelColumn<'d> {
+    fn from(x: Strided<'d, f32>) -> Self {
+        LabelColumn::RowsF32(x)
+    }
 }
 
 impl Label for f64 {
@@ -105,7 +129,9 @@ impl LabelColumn<'_> {
         match (self, self.get(i)) {
             (LabelColumn::F64(x), None) if !x[i].is_nan() => format!("{} is no whole number", x[i]),
             (LabelColumn::F32(x), None) if !x[i].is_nan() => format!("{} is no whole number", x[i]),
-            (_, None) => "the label is missing".into(),
+            (LabelColumn::RowsF64(x), None) if !x[i].is_nan() => format!("{} is no whole number", x[i]),
+            (LabelColumn::RowsF32(x), None) if !x[i].is_nan() => format!("{} is no whole number", x[i]),
+            (_, None) => MISSING.into(),
             (_, Some(n)) if n < 0 => format!("label {n} is negative"),
             (_, Some(n)) => format!("label {n} is not below {below}"),
         }
@@ -118,8 +144,9 @@ impl LabelColumn<'_> {
         if matches!(self, LabelColumn::U32(_)) {
             return;
         }
-        each!(self, x => {
-            for (to, from) in room.iter_mut().zip(&x[start..start + n]) {
+        let part = self.slice(start..start + n);
+        each!(part, x => {
+            for (to, from) in room.iter_mut().zip(x.iter()) {
                 *to = from.whole().and_then(|l| u32::try_from(l).ok()).unwrap_or(u32::MAX);
             }
         });

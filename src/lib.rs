@@ -84,7 +84,7 @@
 //! nothing of data.
 //!
 //! **Data.** `program.bind(..)` borrows slices, vectors and `nalgebra` matrices (samples as rows), checks names and lengths once, and computes
-//! what depends on data alone. Work runs on rayon's current pool: `pool.install(|| ..)` decides the threads, and the bits don't depend on them.
+//! what depends on data alone. Row-major data ([`Columns::from_rows`], `&[[f64; 3]]`) are read where they lie, too. Work runs on rayon's current pool: `pool.install(|| ..)` decides the threads, and the bits don't depend on them.
 //!
 //! **Labels and groups.** [`Graph::labels`] declares a column of integers; [`Expr::pick`] takes the entry that the label says, [`Expr::gather`] the row of a parameter
 //! (a random effect, an embedding), [`Expr::sum_by`] sums by group:
@@ -137,7 +137,7 @@
 //!
 //! # How it works
 //!
-//! The modules are floors of one house; data walks forward, imports point down: [`error`], [`shape`], [`op`], [`real`], [`labels`], [`mod@column`] - [`graph`] - [`expr`],
+//! The modules are floors of one house; data walks forward, imports point down: [`error`], [`shape`], [`op`], [`real`], [`strided`], [`labels`], [`mod@column`] - [`graph`] - [`expr`],
 //! [`constraint`], [`dist`], [`loss`], [`layer`] - [`diff`], [`simplify`] - [`schedule`] - [`kernel`] - [`backend`] - [`runtime`] - [`pipeline`] - [`fit`], [`check`], [`sample`], [`data`].
 //! `docs/architecture.md` follows one expression through all of them; `docs/numerics.md` says how accurate the answers are and why.
 
@@ -169,6 +169,7 @@ pub mod schedule;
 pub mod shape;
 pub mod simplify;
 mod special;
+pub mod strided;
 
 pub use error::{Error, Mistake, NonFinite, Place, Result};
 pub use expr::{Expr, Graph, Labels, Operand};

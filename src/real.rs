@@ -1,6 +1,7 @@
 //! The two number types kernels run on, `f64` and `f32`, and what the compiler must know of their bits.
 
 use crate::labels::LabelColumn;
+use crate::strided::Strided;
 use std::fmt::{Debug, Display};
 
 mod sealed {
@@ -132,6 +133,9 @@ pub trait Real:
     /// Whole numbers among the reals, read as labels.
     #[doc(hidden)]
     fn as_labels(x: &[Self]) -> LabelColumn<'_>;
+    /// The same of an entry of rows.
+    #[doc(hidden)]
+    fn as_strided_labels(x: Strided<'_, Self>) -> LabelColumn<'_>;
 }
 
 macro_rules! real {
@@ -184,6 +188,9 @@ macro_rules! real {
                 $t::is_finite(self)
             }
             fn as_labels(x: &[Self]) -> LabelColumn<'_> {
+                x.into()
+            }
+            fn as_strided_labels(x: Strided<'_, Self>) -> LabelColumn<'_> {
                 x.into()
             }
         }

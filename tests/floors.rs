@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module's floor. Within a floor a module may import those named before it: distributions are made of expressions, an error shows shapes.
 const FLOORS: &[&[&str]] = &[
-    &["special", "labels", "real", "column", "random", "shape", "op", "error"],
+    &["special", "strided", "labels", "real", "column", "random", "shape", "op", "error"],
     &["graph"],
     &["expr", "constraint", "dist", "loss", "layer"],
     &["diff", "simplify"],
@@ -16,8 +16,14 @@ const FLOORS: &[&[&str]] = &[
     &["check", "data", "fit", "sample", "plot"],
 ];
 /// The files that may hold `unsafe`.
-const UNSAFE: &[&str] =
-    &["src/backend/environment.rs", "src/backend/interp/level.rs", "src/backend/jit/call.rs", "src/backend/jit/mod.rs", "src/backend/jit/pages.rs"];
+const UNSAFE: &[&str] = &[
+    "src/backend/environment.rs",
+    "src/backend/interp/level.rs",
+    "src/backend/interp/shuffle.rs",
+    "src/backend/jit/call.rs",
+    "src/backend/jit/mod.rs",
+    "src/backend/jit/pages.rs",
+];
 const LONGEST: usize = 600;
 
 /// The floor, and the position on it.

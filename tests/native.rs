@@ -99,7 +99,7 @@ fn kernels<T: Real>() -> Vec<PassKernels> {
 /// Sums and outputs of a leaf, as bits that are equal for all NaNs.
 fn run<T: Real>(executable: &dyn Executable<T>, pass: &PassKernels, columns: &[&[T]], uniforms: &[T], outputs: &mut [&mut [T]], len: usize) -> Vec<u64> {
     let mut sums = vec![0.0; pass.accumulators.len()];
-    executable.run(&mut Leaf { columns, made: &[], start: 0, len, uniforms, outputs, terms: &mut [] }, &mut executable.scratch(), &mut sums);
+    executable.run(&mut Leaf { columns, rows: None, made: &[], start: 0, len, uniforms, outputs, terms: &mut [] }, &mut executable.scratch(), &mut sums);
     let bits = |x: f64| if x.is_nan() { u64::MAX } else { x.to_bits() };
     sums.into_iter().map(bits).chain(outputs.iter().flat_map(|o| o.iter().map(|x| bits(x.to_f64())))).collect()
 }

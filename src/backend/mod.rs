@@ -6,10 +6,12 @@ pub mod environment;
 pub mod interp;
 #[cfg(all(feature = "jit", target_arch = "x86_64", unix))]
 pub mod jit;
+pub mod rows;
 
 use crate::error::{Error, Result};
 use crate::kernel::ir::PassKernels;
 use crate::real::Real;
+use rows::LeafRows;
 use std::any::Any;
 
 /// Which backend runs the kernels. All give the same bits.
@@ -103,8 +105,10 @@ impl Backend {
 
 /// The samples of one leaf: columns, the range, call-stage values, where per-sample results go.
 pub struct Leaf<'a, 'o, T> {
-    /// Whole columns, in the order of [`PassKernels::columns`].
+    /// Whole columns, in the order of [`PassKernels::columns`]; those of `rows` are empty here.
     pub columns: &'a [&'a [T]],
+    /// Columns that are entries of rows, where there are any.
+    pub rows: Option<LeafRows<'a, T>>,
     /// Columns made for this leaf, in the order of [`PassKernels::made`]; their first number belongs to the leaf's first sample.
     pub made: &'a [Box<[T]>],
     /// The first sample.
@@ -123,6 +127,11 @@ pub struct Leaf<'a, 'o, T> {
 pub trait Executable<T>: Send + Sync {
     /// Working memory for one thread.
     fn scratch(&self) -> Scratch<T>;
+
+    /// Whether it can run over a leaf tile by tile, as [`Leaf::rows`] needs it; if not, one prepared with [`PassKernels::by_tiles`] can.
+    fn runs_by_tiles(&self) -> bool {
+        true
+    }
 
     /// Runs all steps over the samples of a leaf and gives each accumulator's fold over them, its lanes combined.
     fn run(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]);
@@ -144,6 +153,8 @@ pub struct Scratch<T> {
     pub lanes: Vec<T>,
     /// What native code is given: addresses and lengths.
     pub words: Vec<usize>,
+    /// A tile of the columns that are entries of rows: room is made for the first leaf that has some.
+    pub rows: Vec<T>,
 }
 
 /// Prepares a pass for a backend. What native code can't do, the interpreter does, and says why.

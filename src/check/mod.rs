@@ -316,7 +316,7 @@ impl<'b, 'd, T: Real> Reference<'b, 'd, T> {
         match &self.wide {
             Some((plan, columns)) => {
                 let column = |(wide, own)| match own {
-                    &Column::Real(_) => Column::Real(Vec::as_slice(wide)),
+                    &Column::Real(_) | Column::Strided(_) => Column::Real(Vec::as_slice(wide)),
                     Column::Labels(labels) => Column::Labels(*labels),
                 };
                 let inputs = columns.iter().zip(&self.bound.table.inputs).map(|(wide, own)| wide.iter().zip(own).map(column).collect()).collect();

@@ -396,6 +396,8 @@ pub struct PassKernels {
     pub outputs: usize,
     /// Bytes of lanes that each accumulator has: 64, 128 or 256.
     pub lane_bytes: usize,
+    /// A leaf is run tile by tile, tile buffers or not: columns come that way.
+    pub by_tiles: bool,
     /// Maxima that are wanted before the sums of the same samples are made.
     pub ahead: Option<Box<Ahead>>,
 }

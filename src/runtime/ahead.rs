@@ -8,7 +8,8 @@
 
 use super::LEAF;
 use super::tree::{Factor, level};
-use crate::backend::{self, Backend, Executable, Leaf, Scratch};
+use super::twins::{Scratches, Twins};
+use crate::backend::{Backend, Leaf};
 use crate::kernel::ir::{PassKernels, Shift};
 use crate::real::Real;
 
@@ -39,7 +40,7 @@ pub fn leaf(bytes: usize) -> usize {
 /// What finds maxima, and what is made of them.
 pub struct Ahead<T> {
     /// Runs the kernels of the maxima alone.
-    pub executable: Box<dyn Executable<T>>,
+    pub executable: Twins<T>,
     shifts: Vec<Shift>,
     /// Whether kernels read nothing that was made for the leaf from its first sample on, so that they can look at its end.
     ends: bool,
@@ -47,7 +48,7 @@ pub struct Ahead<T> {
 
 /// One thread's working memory.
 pub struct Worker<T> {
-    scratch: Scratch<T>,
+    scratch: Scratches<T>,
     /// The maxima found at either end.
     first: Vec<f64>,
     last: Vec<f64>,
@@ -61,14 +62,14 @@ impl<T: Real> Ahead<T> {
     /// Prepares what finds a pass's maxima, if some of its sums are relative to any.
     pub fn new(kernels: &PassKernels, backend: Backend) -> Option<Self> {
         let ahead = kernels.ahead.as_ref()?;
-        Some(Ahead { executable: backend::prepare(backend, &ahead.maxima), shifts: ahead.shifts.clone(), ends: kernels.made.is_empty() })
+        Some(Ahead { executable: Twins::new(&ahead.maxima, backend), shifts: ahead.shifts.clone(), ends: kernels.made.is_empty() })
     }
 
     /// Working memory for one thread.
     pub fn new_worker(&self, kernels: &PassKernels) -> Worker<T> {
         let maxima = kernels.ahead.as_ref().map_or(0, |ahead| ahead.maxima.accumulators.len());
         Worker {
-            scratch: self.executable.scratch(),
+            scratch: self.executable.scratches(),
             first: vec![0.0; maxima],
             last: vec![0.0; maxima],
             uniforms: Vec::with_capacity(kernels.uniforms.len()),
@@ -77,7 +78,7 @@ impl<T: Real> Ahead<T> {
     }
 
     /// Runs a pass over a leaf: its sums are relative to its own maxima, which are beside them.
-    pub fn run(&self, pass: &dyn Executable<T>, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, worker: &mut Worker<T>, sums: &mut [f64]) {
+    pub fn run(&self, pass: &Twins<T>, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratches<T>, worker: &mut Worker<T>, sums: &mut [f64]) {
         self.guess(leaf, worker);
         let Worker { uniforms, held, .. } = worker;
         uniforms.clear();
@@ -86,8 +87,8 @@ impl<T: Real> Ahead<T> {
             shift.uniforms.iter().for_each(|at| uniforms[*at as usize] = T::from_f64(*by));
         }
         let mut run = |uniforms: &[T], sums: &mut [f64]| {
-            let Leaf { columns, made, start, len, outputs, terms, .. } = &mut *leaf;
-            let mut leaf = Leaf { columns, made, start: *start, len: *len, uniforms, outputs, terms };
+            let Leaf { columns, rows, made, start, len, outputs, terms, .. } = &mut *leaf;
+            let mut leaf = Leaf { columns, rows: *rows, made, start: *start, len: *len, uniforms, outputs, terms };
             pass.run(&mut leaf, scratch, sums);
         };
         run(uniforms, sums);
@@ -113,8 +114,8 @@ impl<T: Real> Ahead<T> {
     fn guess(&self, leaf: &Leaf<'_, '_, T>, worker: &mut Worker<T>) {
         let Worker { scratch, first, last, held, .. } = worker;
         let mut look = |start: usize, len: usize, maxima: &mut [f64]| {
-            let Leaf { columns, made, uniforms, .. } = *leaf;
-            self.executable.run(&mut Leaf { columns, made, start, len, uniforms, outputs: &mut [], terms: &mut [] }, scratch, maxima);
+            let Leaf { columns, rows, made, uniforms, .. } = *leaf;
+            self.executable.run(&mut Leaf { columns, rows, made, start, len, uniforms, outputs: &mut [], terms: &mut [] }, scratch, maxima);
         };
         let of = |shift: &Shift, maxima: &[f64]| level(shift.tops.iter().map(|(_, top)| maxima[*top as usize]));
         let mut calm = self.ends && leaf.len > SHORT;

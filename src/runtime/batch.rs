@@ -6,6 +6,7 @@ use super::pass::Workers;
 use super::plan::{CompiledStage, Plan, Workspace};
 use super::program::{Bound, scalar, value_and_grad};
 use crate::backend::environment;
+use crate::backend::rows::{LeafRows, RowColumns};
 use crate::column::Column;
 use crate::error::{Error, NonFinite, Result};
 use crate::labels::LabelColumn;
@@ -16,6 +17,10 @@ use std::ops::Range;
 
 /// Numbers to copy above which the columns of a batch are copied in parallel: some 50 us of work.
 const PARALLEL_COPY: usize = 1 << 15;
+/// Columns of the same rows that are copied together: their numbers share cache lines.
+const COLUMNS_AT_ONCE: usize = 16;
+/// Rows whose lines stay in the L1 cache meanwhile.
+const ROWS_AT_ONCE: usize = 64;
 
 /// Some of a binding's samples, in any order: what mini-batches, cross-validation and the bootstrap evaluate.
 ///
@@ -46,28 +51,43 @@ pub struct Batch<'b, 'd, T: Real = f64> {
     rows: Vec<usize>,
     window: Window,
     columns: Vec<Chosen<'d, T>>,
-    value: Option<Runner<T>>,
-    gradient: Option<Runner<T>>,
+    value: Option<Runner<'d, T>>,
+    gradient: Option<Runner<'d, T>>,
 }
 
 /// A column and the chosen rows of it.
 struct Chosen<'d, T> {
     input: usize,
+    /// Columns of one group are copied together: some that lie in the same rows, or one.
+    group: usize,
     from: Column<'d, T>,
     numbers: Vec<T>,
     labels: Vec<u32>,
 }
 
+/// Copies the columns of a group.
+fn copy<T: Real>(columns: &mut [Chosen<'_, T>], rows: &[usize]) {
+    if let [column] = columns {
+        column.numbers.clear();
+        column.labels.clear();
+        column.copy(rows);
+        return;
+    }
+    columns.iter_mut().for_each(|column| column.numbers.clear());
+    // A row is fetched once, for all of them.
+    for rows in rows.chunks(ROWS_AT_ONCE) {
+        columns.iter_mut().for_each(|column| column.copy(rows));
+    }
+}
+
 impl<T: Real> Chosen<'_, T> {
+    /// Copies rows behind those there are.
     fn copy(&mut self, rows: &[usize]) {
         match self.from {
-            Column::Real(x) => {
-                self.numbers.clear();
-                self.numbers.extend(rows.iter().map(|row| x[*row]));
-            }
+            Column::Real(x) => self.numbers.extend(rows.iter().map(|row| x[*row])),
+            Column::Strided(x) => self.numbers.extend(rows.iter().map(|row| x[*row])),
             // Checked when it was bound.
             Column::Labels(x) => {
-                self.labels.clear();
                 self.labels.extend(rows.iter().map(|row| x.get(*row).and_then(|l| u32::try_from(l).ok()).unwrap_or(u32::MAX)));
             }
         }
@@ -86,14 +106,13 @@ impl Window {
     fn of<'c, T: Real>(&self, column: &'c Chosen<'_, T>) -> Column<'c, T> {
         match (self.copied, column.from) {
             (false, from) => from.slice(self.rows.clone()),
-            (true, Column::Real(_)) => Column::Real(&column.numbers[self.rows.clone()]),
+            (true, Column::Real(_) | Column::Strided(_)) => Column::Real(&column.numbers[self.rows.clone()]),
             (true, Column::Labels(_)) => Column::Labels(column.labels[self.rows.clone()].into()),
         }
     }
 
     fn numbers<'c, T: Real>(&self, column: &'c Chosen<'_, T>) -> &'c [T] {
-        let Column::Real(x) = self.of(column) else { unreachable!("binding checked what is bound") };
-        x
+        self.of(column).side_by_side()
     }
 
     fn labels<'c, T: Real>(&self, column: &'c Chosen<'_, T>) -> LabelColumn<'c> {
@@ -111,8 +130,17 @@ impl<T: Real> fmt::Debug for Batch<'_, '_, T> {
 impl<'b, 'd, T: Real> Batch<'b, 'd, T> {
     pub(super) fn new(bound: &'b Bound<'d, T>) -> Self {
         let inputs = bound.table.inputs.iter().enumerate().filter(|(k, _)| bound.compiled.needed[*k]);
-        let columns =
-            inputs.flat_map(|(input, slices)| slices.iter().map(move |from| Chosen { input, from: *from, numbers: Vec::new(), labels: Vec::new() })).collect();
+        let chosen = |(input, slices): (usize, &Vec<Column<'d, T>>)| -> Vec<Chosen<'d, T>> {
+            let one = |from: &Column<'d, T>| Chosen { input, group: 0, from: *from, numbers: Vec::new(), labels: Vec::new() };
+            slices.iter().map(one).collect()
+        };
+        let mut columns: Vec<Chosen<'d, T>> = inputs.flat_map(chosen).collect();
+        for k in 1..columns.len() {
+            let (before, own) = (&columns[k - 1], &columns[k]);
+            let first = columns[..k].iter().rposition(|c| c.group != before.group).map_or(0, |at| at + 1);
+            let together = before.input == own.input && matches!(own.from, Column::Strided(_)) && k - first < COLUMNS_AT_ONCE;
+            columns[k].group = before.group + usize::from(!together);
+        }
         Batch { bound, rows: Vec::new(), window: Window { copied: true, rows: 0..0 }, columns, value: None, gradient: None }
     }
 
@@ -131,11 +159,11 @@ impl<'b, 'd, T: Real> Batch<'b, 'd, T> {
         self.rows.extend_from_slice(rows);
         self.window = Window { copied: true, rows: 0..rows.len() };
         // A column at a time: with millions of rows one column stays in the caches where all don't.
-        let copy = |column: &mut Chosen<'d, T>| column.copy(rows);
+        let together = |a: &Chosen<'d, T>, b: &Chosen<'d, T>| a.group == b.group;
         if rows.len().saturating_mul(self.columns.len()) >= PARALLEL_COPY && rayon::current_num_threads() > 1 {
-            self.columns.par_iter_mut().for_each(copy);
+            self.columns.par_chunk_by_mut(together).for_each(|group| copy(group, rows));
         } else {
-            self.columns.iter_mut().for_each(copy);
+            self.columns.chunk_by_mut(together).for_each(|group| copy(group, rows));
         }
         Ok(())
     }
@@ -219,31 +247,33 @@ impl<'b, 'd, T: Real> Batch<'b, 'd, T> {
 }
 
 /// A stage's pass over a batch: its columns' and labels' places in the batch, and threads' working memory.
-struct BatchPass<T> {
+struct BatchPass<'d, T> {
     columns: Vec<usize>,
+    /// Those that are entries of rows, of the whole binding.
+    rows: Option<RowColumns<'d, T>>,
     labels: Vec<usize>,
     workers: Workers<T>,
 }
 
 /// The working memory to run a plan, its binding's part included, over columns that change from run to run.
-struct Runner<T: Real> {
+struct Runner<'d, T: Real> {
     capacity: usize,
     /// One set of slots goes through both moments: it lies in the workspace of the one that runs.
-    bind: Moment<T>,
-    call: Moment<T>,
+    bind: Moment<'d, T>,
+    call: Moment<'d, T>,
     /// Empty between passes: room for a pass's columns and labels.
     room: (Vec<&'static [T]>, Vec<LabelColumn<'static>>),
 }
 
 /// The stages of one moment.
-struct Moment<T> {
+struct Moment<'d, T> {
     workspace: Workspace<T>,
-    passes: Vec<Option<BatchPass<T>>>,
+    passes: Vec<Option<BatchPass<'d, T>>>,
 }
 
-impl<T: Real> Runner<T> {
+impl<'d, T: Real> Runner<'d, T> {
     /// The one kept, if it is large enough, else a new one.
-    fn for_batch<'r>(kept: &'r mut Option<Self>, plan: &Plan<T>, columns: &[Chosen<'_, T>], bound: &Bound<'_, T>, samples: usize) -> &'r mut Self {
+    fn for_batch<'r>(kept: &'r mut Option<Self>, plan: &Plan<T>, columns: &[Chosen<'d, T>], bound: &Bound<'d, T>, samples: usize) -> &'r mut Self {
         let fits = kept.as_ref().is_some_and(|runner| runner.capacity >= samples);
         if !fits {
             *kept = None;
@@ -256,9 +286,11 @@ impl<T: Real> Runner<T> {
             let moment = |stages: &[CompiledStage<T>]| {
                 let place = |(input, entry): &(u32, u32)| first[*input as usize] + *entry as usize;
                 let pass = |stage: &CompiledStage<T>| {
-                    let kernels = &stage.pass.as_ref()?.kernels;
-                    let labels = kernels.labels.iter().map(|input| first[*input as usize]).collect();
-                    Some(BatchPass { columns: kernels.columns.iter().map(place).collect(), labels, workers: Workers::new(samples) })
+                    let pass = stage.pass.as_ref()?;
+                    let labels = pass.kernels.labels.iter().map(|input| first[*input as usize]).collect();
+                    let places: Vec<usize> = pass.kernels.columns.iter().map(place).collect();
+                    let rows = pass.row_columns(places.iter().map(|place| columns[*place].from));
+                    Some(BatchPass { columns: places, rows, labels, workers: Workers::new(samples) })
                 };
                 Moment { workspace: Workspace::new(plan.image.clone(), stages, samples), passes: stages.iter().map(pass).collect() }
             };
@@ -285,16 +317,17 @@ impl<T: Real> Runner<T> {
     }
 }
 
-impl<T: Real> Moment<T> {
+impl<T: Real> Moment<'_, T> {
     fn run(&mut self, stages: &[CompiledStage<T>], columns: &[Chosen<'_, T>], window: &Window, room: &mut (Vec<&'static [T]>, Vec<LabelColumn<'static>>)) {
         for (k, (stage, pass)) in stages.iter().zip(&self.passes).enumerate() {
             stage.uniforms.run(&mut self.workspace.slots);
-            if let (Some(compiled), Some(BatchPass { columns: places, labels, workers })) = (&stage.pass, pass) {
+            if let (Some(compiled), Some(BatchPass { columns: places, rows, labels, workers })) = (&stage.pass, pass) {
                 let mut slices: Vec<&[T]> = emptied(std::mem::take(&mut room.0));
                 let mut label_slices: Vec<LabelColumn<'_>> = emptied(std::mem::take(&mut room.1));
                 slices.extend(places.iter().map(|place| window.numbers(&columns[*place])));
                 label_slices.extend(labels.iter().map(|place| window.labels(&columns[*place])));
-                self.workspace.run_pass(k, compiled, &slices, &label_slices, window.rows.len(), workers, &mut []);
+                let rows = rows.as_ref().filter(|_| !window.copied).map(|columns| LeafRows { columns, first: window.rows.start });
+                self.workspace.run_pass(k, compiled, &slices, rows, &label_slices, window.rows.len(), workers, &mut []);
                 *room = (emptied(slices), emptied(label_slices));
             }
         }

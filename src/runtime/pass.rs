@@ -4,7 +4,10 @@ use super::LEAF;
 use super::ahead::{self, Ahead};
 use super::groups::{Carried, LeafColumns};
 use super::tree::{Combine, Tree};
-use crate::backend::{self, Backend, Executable, Leaf, Scratch, environment};
+use super::twins::{Scratches, Twins};
+use crate::backend::rows::{LeafRows, RowColumns};
+use crate::backend::{Backend, Leaf, environment};
+use crate::column::Column;
 use crate::kernel::ir::{Inst, PassKernels};
 use crate::labels::LabelColumn;
 use crate::real::Real;
@@ -25,7 +28,7 @@ const WAVE_LEAVES: usize = 2;
 pub struct CompiledPass<T> {
     /// What it does.
     pub kernels: PassKernels,
-    executable: Box<dyn Executable<T>>,
+    executable: Twins<T>,
     /// What finds the maxima that sums are relative to.
     ahead: Option<Ahead<T>>,
     combine: Combine,
@@ -39,8 +42,10 @@ pub struct CompiledPass<T> {
 /// What a pass runs over: a range of whole columns, and the call stage's values.
 #[derive(Clone, Copy)]
 pub struct Samples<'a, T> {
-    /// In the order of the pass's columns.
+    /// In the order of the pass's columns; those of `rows` are empty here.
     pub columns: &'a [&'a [T]],
+    /// Columns that are entries of rows, where there are any.
+    pub rows: Option<LeafRows<'a, T>>,
     /// In the order of the pass's labels.
     pub labels: &'a [LabelColumn<'a>],
     /// In the order of its uniforms.
@@ -55,7 +60,7 @@ pub struct Samples<'a, T> {
 
 /// One thread's working memory.
 pub struct Worker<T> {
-    scratch: Scratch<T>,
+    scratch: Scratches<T>,
     ahead: Option<ahead::Worker<T>>,
     sums: Vec<f64>,
     tree: Tree,
@@ -89,26 +94,41 @@ impl<T: Real> Workers<T> {
 impl<T: Real> CompiledPass<T> {
     /// Prepares a pass for a backend.
     pub fn new(kernels: PassKernels, backend: Backend) -> Self {
-        let executable = backend::prepare(backend, &kernels);
+        let executable = Twins::new(&kernels, backend);
         let ahead = Ahead::new(&kernels, backend);
         let leaf = ahead.as_ref().map_or(LEAF, |_| ahead::leaf(kernels.columns.len() * size_of::<T>()));
         let writes_outputs = kernels.steps.iter().flat_map(|s| &s.insts).any(|i| matches!(i, Inst::Output(at, _) if (at.base as usize) < kernels.outputs));
         CompiledPass { writes_outputs, cost: kernels.cost().max(1), combine: Combine::of(&kernels), executable, ahead, leaf, kernels }
     }
 
+    /// Those of the pass's columns that are entries of rows; what runs over them is made ready.
+    pub fn row_columns<'d>(&self, columns: impl Iterator<Item = Column<'d, T>>) -> Option<RowColumns<'d, T>> {
+        let rows = RowColumns::new(columns)?;
+        self.executable.ready_for_rows(&self.kernels);
+        if let (Some(ahead), Some(kernels)) = (&self.ahead, &self.kernels.ahead) {
+            ahead.executable.ready_for_rows(&kernels.maxima);
+        }
+        Some(rows)
+    }
+
     /// What runs it.
     pub fn describe(&self) -> String {
         match &self.ahead {
-            Some(ahead) => format!("{}; maxima ahead, leaves of {} samples: {}", self.executable.describe(), self.leaf, ahead.executable.describe()),
-            None => self.executable.describe(),
+            Some(ahead) => format!(
+                "{}; maxima ahead, leaves of {} samples: {}",
+                self.executable.for_columns().describe(),
+                self.leaf,
+                ahead.executable.for_columns().describe()
+            ),
+            None => self.executable.for_columns().describe(),
         }
     }
 
     /// Its machine code, if it has any; `columns` names the data.
     pub fn assembly(&self, columns: &[String]) -> Option<String> {
-        let own = self.executable.assembly(&self.kernels, columns)?;
+        let own = self.executable.for_columns().assembly(&self.kernels, columns)?;
         match (&self.ahead, &self.kernels.ahead) {
-            (Some(ahead), Some(kernels)) => Some(format!("maxima ahead\n{}{own}", ahead.executable.assembly(&kernels.maxima, columns)?)),
+            (Some(ahead), Some(kernels)) => Some(format!("maxima ahead\n{}{own}", ahead.executable.for_columns().assembly(&kernels.maxima, columns)?)),
             _ => Some(own),
         }
     }
@@ -116,7 +136,7 @@ impl<T: Real> CompiledPass<T> {
     /// Working memory for one thread, made anew.
     pub fn new_worker(&self, samples: usize) -> Worker<T> {
         Worker {
-            scratch: self.executable.scratch(),
+            scratch: self.executable.scratches(),
             ahead: self.ahead.as_ref().map(|ahead| ahead.new_worker(&self.kernels)),
             sums: vec![0.0; self.combine.width()],
             tree: Tree::new(self.combine.clone(), samples.div_ceil(self.leaf)),
@@ -196,11 +216,11 @@ impl<T: Real> CompiledPass<T> {
     /// One leaf: its accumulators are left in the worker's `sums`, its groups' terms in the worker's columns.
     fn run_leaf(&self, data: Samples<'_, T>, worker: &mut Worker<T>, outputs: &mut [&mut [T]]) {
         let Worker { scratch, ahead, sums, columns: made, .. } = worker;
-        let Samples { columns, labels, uniforms, slots, start, len } = data;
+        let Samples { columns, rows, labels, uniforms, slots, start, len } = data;
         made.fill(&self.kernels, labels, slots, start, len);
-        let mut leaf = Leaf { columns, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms };
+        let mut leaf = Leaf { columns, rows, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms };
         match (&self.ahead, ahead) {
-            (Some(own), Some(worker)) => own.run(&*self.executable, &mut leaf, scratch, worker, sums),
+            (Some(own), Some(worker)) => own.run(&self.executable, &mut leaf, scratch, worker, sums),
             _ => self.executable.run(&mut leaf, scratch, sums),
         }
     }

@@ -3,6 +3,7 @@
 use super::columns::Table;
 use super::groups::{self, Carried};
 use super::pass::{CompiledPass, Results, Samples, Worker, Workers};
+use crate::backend::rows::{LeafRows, RowColumns};
 use crate::backend::{Backend, environment};
 use crate::column::Column;
 use crate::graph::{Dag, NodeId, Op};
@@ -193,22 +194,21 @@ impl<T: Real> Plan<T> {
 /// A pass's columns and labels, and threads' working memory for it.
 struct BoundPass<'d, T> {
     columns: Vec<&'d [T]>,
+    rows: Option<RowColumns<'d, T>>,
     labels: Vec<LabelColumn<'d>>,
     workers: Workers<T>,
 }
 
 impl<'d, T: Real> BoundPass<'d, T> {
     fn new(pass: &CompiledPass<T>, table: &Table<'d, T>) -> Self {
-        let real = |(input, e): &(u32, u32)| match table.inputs[*input as usize][*e as usize] {
-            Column::Real(x) => x,
-            Column::Labels(_) => unreachable!("binding checked what is bound"),
-        };
+        let column = |(input, e): &(u32, u32)| table.inputs[*input as usize][*e as usize];
         let labels = |input: &u32| match table.inputs[*input as usize][0] {
             Column::Labels(x) => x,
-            Column::Real(_) => unreachable!("binding checked what is bound"),
+            Column::Real(_) | Column::Strided(_) => unreachable!("binding checked what is bound"),
         };
         BoundPass {
-            columns: pass.kernels.columns.iter().map(real).collect(),
+            columns: pass.kernels.columns.iter().map(|at| column(at).side_by_side()).collect(),
+            rows: pass.row_columns(pass.kernels.columns.iter().map(column)),
             labels: pass.kernels.labels.iter().map(labels).collect(),
             workers: Workers::new(table.samples),
         }
@@ -249,8 +249,8 @@ impl<'d, T: Real> BoundPlan<'d, T> {
         for (k, stage) in plan.bind.iter().enumerate() {
             stage.uniforms.run(&mut workspace.slots);
             if let Some(pass) = &stage.pass {
-                let BoundPass { columns, labels, workers } = BoundPass::new(pass, table);
-                workspace.run_pass(k, pass, &columns, &labels, table.samples, &workers, &mut []);
+                let BoundPass { columns, rows, labels, workers } = BoundPass::new(pass, table);
+                workspace.run_pass(k, pass, &columns, rows.as_ref().map(LeafRows::all), &labels, table.samples, &workers, &mut []);
             }
         }
         let passes = plan.call.iter().map(|s| s.pass.as_ref().map(|p| BoundPass::new(p, table))).collect();
@@ -269,10 +269,10 @@ impl<'d, T: Real> BoundPlan<'d, T> {
         }
         for (k, (stage, resolved)) in plan.call.iter().zip(&self.passes).enumerate() {
             stage.uniforms.run(&mut workspace.slots);
-            if let (Some(pass), Some(BoundPass { columns, labels, workers })) = (&stage.pass, resolved) {
+            if let (Some(pass), Some(BoundPass { columns, rows, labels, workers })) = (&stage.pass, resolved) {
                 // Only the pass that writes per-sample results sees their columns.
                 let outputs: &mut [Vec<T>] = if pass.writes_outputs { &mut *outputs } else { &mut [] };
-                workspace.run_pass(k, pass, columns, labels, self.samples, workers, outputs);
+                workspace.run_pass(k, pass, columns, rows.as_ref().map(LeafRows::all), labels, self.samples, workers, outputs);
             }
         }
         let result = read(&workspace.slots);
@@ -300,6 +300,7 @@ impl<T: Real> Workspace<T> {
         k: usize,
         pass: &CompiledPass<T>,
         columns: &[&[T]],
+        rows: Option<LeafRows<'_, T>>,
         labels: &[LabelColumn<'_>],
         len: usize,
         workers: &Workers<T>,
@@ -312,7 +313,7 @@ impl<T: Real> Workspace<T> {
         partials.resize(pass.room(len), 0.0);
         totals.resize(pass.kernels.accumulators.len(), 0.0);
         let groups = groups::clear(groups, &pass.kernels.group_sums);
-        let samples = Samples { columns, labels, uniforms, slots, start: 0, len };
+        let samples = Samples { columns, rows, labels, uniforms, slots, start: 0, len };
         pass.run(samples, own, workers, partials, Results { totals, groups, outputs });
         groups::finish(groups, &pass.kernels.group_sums, slots);
         for ((_, slot), total) in pass.kernels.accumulators.iter().zip(totals) {

@@ -54,7 +54,11 @@ pub fn run_pass<T: Real>(executable: &dyn Executable<T>, pass: &PassKernels, col
     let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
     let mut sums = vec![0.0; pass.accumulators.len()];
     let mut scratch = executable.scratch();
-    executable.run(&mut Leaf { columns: &slices, made: &made, start, len, uniforms, outputs: &mut parts, terms: &mut terms }, &mut scratch, &mut sums);
+    executable.run(
+        &mut Leaf { columns: &slices, rows: None, made: &made, start, len, uniforms, outputs: &mut parts, terms: &mut terms },
+        &mut scratch,
+        &mut sums,
+    );
     let bits = |x: f64| if x.is_nan() { u64::MAX } else { x.to_bits() };
     let written = outputs.iter().flatten().chain(terms.iter().flatten());
     sums.into_iter().map(bits).chain(written.map(|x| bits(x.to_f64()))).collect()

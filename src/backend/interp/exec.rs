@@ -19,26 +19,34 @@ struct Tile<'p> {
     done: usize,
     /// Samples in the tile.
     n: usize,
+    /// Samples in a tile that isn't a leaf's last.
+    longest: usize,
 }
 
 /// Runs all steps over a leaf, tile by tile.
 pub fn run<T: Real>(level: Level, program: &TileProgram<T>, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>) {
+    let tile = leaf.rows.map_or(program.tile, |rows| rows.columns.tile(program.tile));
     let mut done = 0;
     while done < leaf.len {
-        let n = program.tile.min(leaf.len - done);
+        let n = tile.min(leaf.len - done);
+        if let Some(rows) = leaf.rows {
+            let pitch = rows.columns.pitch(tile);
+            scratch.rows.resize(rows.columns.room(tile), T::default());
+            rows.columns.fill(rows.first + leaf.start + done, n, pitch, &mut scratch.rows);
+        }
         for step in &program.steps {
             for (buffer, identity) in &step.starts {
                 scratch.registers[*buffer][..n].fill(*identity);
             }
             if step.dims.is_empty() {
-                operations(level, &step.operations, program, Tile { point: &[], done, n }, leaf, scratch);
+                operations(level, &step.operations, program, Tile { point: &[], done, n, longest: tile }, leaf, scratch);
                 continue;
             }
             // The loop nest as an odometer.
             let mut point = crate::shape::Dims::new();
             point.resize(step.dims.len(), 0);
             'nest: loop {
-                operations(level, &step.operations, program, Tile { point: &point, done, n }, leaf, scratch);
+                operations(level, &step.operations, program, Tile { point: &point, done, n, longest: tile }, leaf, scratch);
                 let mut axis = step.dims.len();
                 loop {
                     if axis == 0 {
@@ -60,7 +68,7 @@ pub fn run<T: Real>(level: Level, program: &TileProgram<T>, leaf: &mut Leaf<'_, 
 /// Every operation of a step at one point of its nest.
 fn operations<T: Real>(level: Level, list: &[Operation<T>], program: &TileProgram<T>, tile: Tile<'_>, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>) {
     let lanes = program.lanes;
-    let Tile { point, done, n } = tile;
+    let Tile { point, done, n, .. } = tile;
     for operation in list {
         // The target leaves its place while the operands are read; the register allocator never lets an operation read its target,
         // and a fold reads it as the target.
@@ -120,12 +128,17 @@ fn operations<T: Real>(level: Level, list: &[Operation<T>], program: &TileProgra
 
 #[inline]
 fn operand<'a, T: Real>(source: &Source<T>, tile: Tile<'_>, leaf: &'a Leaf<'_, '_, T>, scratch: &'a Scratch<T>) -> Operand<'a, T> {
-    let Tile { point, done, n } = tile;
+    let Tile { point, done, n, .. } = tile;
     match source {
         Source::Register(r) => Lanes(&scratch.registers[*r][..n]),
         Source::Tile(at) => Lanes(&scratch.registers[at.at(point)][..n]),
         Source::Column(at) => {
             let column = at.at(point);
+            if let Some(rows) = leaf.rows.map(|rows| rows.columns)
+                && let Some(place) = rows.place(column)
+            {
+                return Lanes(&scratch.rows[place * rows.pitch(tile.longest)..][..n]);
+            }
             match leaf.columns.get(column) {
                 Some(x) => Lanes(&x[leaf.start + done..][..n]),
                 None => Lanes(&leaf.made[column - leaf.columns.len()][done..done + n]),

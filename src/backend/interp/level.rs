@@ -4,6 +4,9 @@
 #![allow(unsafe_code)]
 
 use super::loops::{self, Operand};
+#[cfg(target_arch = "x86_64")]
+use super::shuffle;
+use super::transpose::{self, Run, transpose};
 use crate::graph::Fold;
 use crate::kernel::ir::{Bin, Cmp, Int, Mask, MathFn, Un, functions};
 use crate::real::Real;
@@ -58,6 +61,19 @@ impl Level {
     }
 }
 
+/// Asks for the cache line at a place, which may lie behind the numbers: nothing happens then.
+#[inline(always)]
+pub fn prefetch<T>(numbers: &[T], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let line = numbers.as_ptr().wrapping_add(at).cast();
+        // SAFETY: a prefetch reads nothing and faults nowhere, whatever the address; every x86-64 CPU has it.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (numbers, at);
+}
+
 /// For each loop a method that runs it as compiled for the level.
 macro_rules! compiled_for_levels {
     ($(fn $name:ident($($arg:ident: $type:ty),*);)*) => {
@@ -91,6 +107,41 @@ macro_rules! compiled_for_levels {
             )*
         }
     };
+}
+
+impl Level {
+    /// Copies `n` samples of the runs' columns from rows to columns: [`transpose`] with the level's own way of turning a square block.
+    pub fn transpose<T: Real>(self, out: &mut [T], pitch: usize, rows: &[T], stride: usize, runs: &[Run], n: usize) {
+        match self.0 {
+            Kind::Baseline => transpose(out, pitch, rows, stride, runs, n, transpose::block::<T, 8>),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => {
+                #[target_feature(enable = "avx2,fma")]
+                fn run<T: Real>(out: &mut [T], pitch: usize, rows: &[T], stride: usize, runs: &[Run], n: usize) {
+                    if T::DOUBLE {
+                        transpose(out, pitch, rows, stride, runs, n, transpose::block::<T, 8>);
+                    } else {
+                        transpose(out, pitch, rows, stride, runs, n, |out, pitch, rows, stride| shuffle::singles(out, pitch, rows, stride));
+                    }
+                }
+                // SAFETY: a `Level` of this kind is made only after the CPU was asked for avx2 and fma.
+                unsafe { run(out, pitch, rows, stride, runs, n) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => {
+                #[target_feature(enable = "avx2,fma,avx512f,avx512dq,avx512vl,avx512bw")]
+                fn run<T: Real>(out: &mut [T], pitch: usize, rows: &[T], stride: usize, runs: &[Run], n: usize) {
+                    if T::DOUBLE {
+                        transpose(out, pitch, rows, stride, runs, n, |out, pitch, rows, stride| shuffle::doubles(out, pitch, rows, stride));
+                    } else {
+                        transpose(out, pitch, rows, stride, runs, n, |out, pitch, rows, stride| shuffle::singles(out, pitch, rows, stride));
+                    }
+                }
+                // SAFETY: a `Level` of this kind is made only after the CPU was asked for every feature named above.
+                unsafe { run(out, pitch, rows, stride, runs, n) }
+            }
+        }
+    }
 }
 
 compiled_for_levels! {

@@ -4,14 +4,18 @@
 mod exec;
 mod level;
 mod loops;
+#[cfg(target_arch = "x86_64")]
+mod shuffle;
 mod tile;
+mod transpose;
 
 use super::{Executable, Leaf, Scratch, combine_lanes, environment};
 use crate::graph::Fold;
 use crate::kernel::ir::PassKernels;
 use crate::real::Real;
-use level::Level;
+pub(super) use level::Level;
 use tile::TileProgram;
+pub(super) use transpose::Run;
 
 /// A pass prepared for the interpreter.
 pub struct Interp<T> {
@@ -48,6 +52,7 @@ impl<T: Real> Executable<T> for Interp<T> {
             registers: (0..self.program.registers).map(|_| vec![T::default(); self.program.tile].into_boxed_slice()).collect(),
             lanes: vec![T::default(); self.program.lanes * self.program.folds.len()],
             words: Vec::new(),
+            rows: Vec::new(),
         }
     }
 

@@ -96,6 +96,8 @@ pub struct Jit<T> {
     lanes: usize,
     /// Samples in a tile.
     tile: usize,
+    /// The functions go on from what the lanes hold, so that a leaf can be run in parts.
+    by_tiles: bool,
     tiles: usize,
     /// Data columns.
     columns: usize,
@@ -154,12 +156,13 @@ impl<T: Real> Jit<T> {
         let mut bytes = Bytes { code: Vec::new(), notes: Vec::new() };
         let mut steps = Vec::new();
         let mut spills = 0;
+        let by_tiles = pass.by_tiles || pass.tiles > 0;
         let mut self_starting = true;
         for (kernel, expanded) in pass.steps.iter().zip(&kernels) {
             let mut starts = starts(kernel);
             for (expanded, asking) in expanded.iter().zip(&mut asking) {
                 let program = Program::new::<T>(&expanded.kernel, &mut pool, I::MASKS)?;
-                let emitted = function::step::<I>(&program, sizes, &mut pool, pass.tiles == 0, &asking, expanded.blocks)?;
+                let emitted = function::step::<I>(&program, sizes, &mut pool, !by_tiles, &asking, expanded.blocks)?;
                 spills = spills.max(emitted.slots);
                 self_starting &= emitted.starts || !kernel.insts.iter().any(|i| matches!(i, Inst::Accumulate(..) | Inst::AccumulateProduct(..)));
                 // Entries of functions at addresses that the fetch likes.
@@ -197,6 +200,7 @@ impl<T: Real> Jit<T> {
             folds: pass.accumulators.iter().map(|(f, _)| *f).collect(),
             lanes,
             tile,
+            by_tiles,
             tiles: pass.tiles,
             columns: pass.columns.len(),
             made: pass.made.len(),
@@ -347,11 +351,16 @@ impl<T: Real> Executable<T> for Jit<T> {
             registers: vec![vec![T::default(); tiles].into_boxed_slice()],
             lanes: vec![T::default(); self.lanes * self.folds.len() + slack],
             words: vec![0; words::COLUMNS + self.columns + self.made + self.results + self.terms],
+            rows: Vec::new(),
         }
     }
 
     fn run(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]) {
         environment::with_default(|| self.run_leaf(leaf, scratch, sums));
+    }
+
+    fn runs_by_tiles(&self) -> bool {
+        self.by_tiles
     }
 
     fn describe(&self) -> String {
@@ -375,7 +384,7 @@ impl<T: Real> Jit<T> {
     #[allow(unsafe_code)]
     fn run_leaf(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]) {
         let size = size_of::<T>();
-        let Scratch { registers, lanes, words } = scratch;
+        let Scratch { registers, lanes, words, rows: row_buffer } = scratch;
         let end = leaf.start.checked_add(leaf.len).unwrap_or_else(|| panic!("a leaf of {} samples from {}", leaf.len, leaf.start));
         let room = |buffers: &[Box<[T]>], n| buffers.len() >= n && buffers.iter().all(|b| b.len() >= leaf.len);
         let whole = leaf.columns.len() >= self.columns && leaf.uniforms.len() >= self.uniforms && leaf.outputs.len() >= self.written;
@@ -383,8 +392,11 @@ impl<T: Real> Jit<T> {
         let (fixed, tables) = words.split_at_mut(words::COLUMNS);
         let (columns, outputs) = tables.split_at_mut(self.columns + self.made);
         let (data, made) = columns.split_at_mut(self.columns);
-        for (word, column) in data.iter_mut().zip(leaf.columns) {
-            *word = column[leaf.start..end].as_ptr() as usize;
+        for (k, (word, column)) in data.iter_mut().zip(leaf.columns).enumerate() {
+            // Those of rows lie in the buffer, tile by tile.
+            if leaf.rows.is_none_or(|rows| rows.columns.place(k).is_none()) {
+                *word = column[leaf.start..end].as_ptr() as usize;
+            }
         }
         for (word, column) in made.iter_mut().zip(leaf.made) {
             *word = column.as_ptr() as usize;
@@ -415,10 +427,28 @@ impl<T: Real> Jit<T> {
         fixed[words::CONSTANTS as usize / 8] = self.constants.as_ptr() as usize;
         fixed[words::MEND as usize / 8] = self.mend;
         let bytes = leaf.columns.first().map_or(0, |column| size_of_val(*column) * self.columns);
-        fixed[words::FAR as usize / 8] = usize::from(bytes > NEAR);
+        // A buffer of rows is near, and filled from lines asked for in time.
+        fixed[words::FAR as usize / 8] = usize::from(bytes > NEAR && leaf.rows.is_none());
+        let mut tile = self.tile;
+        let mut buffer: &mut [T] = &mut [];
+        if let Some(rows) = leaf.rows {
+            assert!(self.by_tiles, "columns that come tile by tile need functions that go on");
+            tile = rows.columns.tile(self.tile);
+            row_buffer.resize(rows.columns.room(tile) + 64 / size, T::default());
+            buffer = aligned(row_buffer);
+        }
         let mut done = 0;
         while done < leaf.len {
-            let n = self.tile.min(leaf.len - done);
+            let n = tile.min(leaf.len - done);
+            if let Some(rows) = leaf.rows {
+                let pitch = rows.columns.pitch(tile);
+                rows.columns.fill(rows.first + leaf.start + done, n, pitch, buffer);
+                for k in 0..self.columns {
+                    if let Some(place) = rows.columns.place(k) {
+                        words[words::COLUMNS + k] = (buffer[place * pitch..][..n].as_ptr() as usize).wrapping_sub(done * size);
+                    }
+                }
+            }
             for step in &self.steps {
                 for (buffer, identity) in &step.starts {
                     tiles[buffer * self.tile..][..n].fill(*identity);
@@ -427,7 +457,7 @@ impl<T: Real> Jit<T> {
                 words[words::END as usize / 8] = (done + n) * size;
                 words[words::TILES as usize / 8] = (tiles.as_mut_ptr() as usize).wrapping_sub(done * size);
                 // SAFETY: `step.offset` is where `compile` had a function for this target encoded. The words were just filled in: columns and
-                // outputs cut to the leaf's samples, of which `done..done + n` are a part, lanes, tile buffers and uniforms of the lengths
+                // outputs cut to the leaf's samples, of which `done..done + n` are a part, or a buffer that holds those, lanes, tile buffers and uniforms of the lengths
                 // asserted above, which `check` held every access against; none of them is looked at until the function returns.
                 unsafe { call::call(&self.pages, step.offset, self.target, words) };
             }
