@@ -3,7 +3,7 @@
 //! Small nodes are unrolled and share loops without a nest; large ones run in a nest of their own dimensions. A node joins the earliest step
 //! whose nest it has and whose earlier steps have computed what it needs; what crosses from one step to another goes through tile buffers.
 
-use super::{Pass, Step, UNROLL};
+use super::{Pass, Step, UNROLL, UNROLL_COLUMNS};
 use crate::graph::{Axis, Dag, NodeId, Op};
 use crate::shape::Dims;
 use std::collections::HashMap;
@@ -65,7 +65,7 @@ pub(super) fn pass(dag: &Dag, reductions: Vec<NodeId>, outputs: Vec<NodeId>) -> 
         let (dims, folds) = match node.op {
             Op::Reduce(_, Axis::Dim(_)) => {
                 let from = dag.shape(node.args[0]);
-                let unrolled = from.entries() <= UNROLL;
+                let unrolled = nest(dag, node.args[0]).is_empty();
                 (if unrolled { Dims::new() } else { from.dims().into() }, !unrolled)
             }
             // Entries from anywhere: always unrolled.
@@ -150,7 +150,10 @@ fn postpone(dag: &Dag, needed: &[bool], homes: &mut HashMap<NodeId, Home>) {
 /// The nest a node is computed in: none if it is small.
 fn nest(dag: &Dag, id: NodeId) -> Dims {
     let shape = dag.shape(id);
-    if shape.entries() <= UNROLL { Dims::new() } else { shape.dims().into() }
+    let columns = |a: &NodeId| dag.shape(*a).entries() > UNROLL_COLUMNS && is_column(dag, source(dag, *a));
+    let reads_columns = matches!(dag.node(id).op, Op::Elem(_)) && dag.node(id).args.iter().any(columns);
+    let most = if reads_columns { UNROLL_COLUMNS } else { UNROLL };
+    if shape.entries() <= most { Dims::new() } else { shape.dims().into() }
 }
 
 /// The first level at which a step with this nest can read the node.
