@@ -154,6 +154,7 @@ pub mod expr;
 pub mod fit;
 pub mod graph;
 pub mod kernel;
+pub mod known;
 pub mod labels;
 pub mod layer;
 pub mod loss;

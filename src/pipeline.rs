@@ -126,8 +126,11 @@ pub fn compile<T: Real>(loss: Expr<'_>, options: &Options) -> Result<Program<T>>
     // The recipe.
     let stable = stabilised(&primal, options);
     let (derived, contributions) = differentiate(&stable, &wrt, options.fault.as_ref())?;
-    let (value_graph, _) = simplified(&stable, options);
     let (gradient_graph, statistics) = simplified(&derived, options);
+    // The value alone is the first of the gradient's results, simplified with them.
+    let mut value_graph = gradient_graph.clone();
+    value_graph.set_outputs(gradient_graph.outputs().iter().take(1).cloned().collect());
+    let value_graph = value_graph.without_dead_nodes();
     let value = Plan::new(value_graph, backend);
     let gradient = (!wrt.is_empty()).then(|| Plan::new(gradient_graph, backend));
     let curvature = match options.curvature && !wrt.is_empty() {

@@ -9,10 +9,10 @@ pub mod trace;
 pub mod verify;
 
 use crate::error::Place;
+use crate::known::Known;
 use crate::op::Elem;
 use crate::shape::{Dims, Shape};
 use smallvec::SmallVec;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
@@ -231,7 +231,7 @@ pub struct Dag {
     data: Vec<Input>,
     params: Vec<Input>,
     outputs: Vec<(String, NodeId)>,
-    index: HashMap<(Op, Args), NodeId>,
+    index: Known<(Op, Args), NodeId>,
 }
 
 impl Dag {

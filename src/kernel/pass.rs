@@ -5,21 +5,21 @@ use super::build::Builder;
 use super::ir::{Access, Ahead, GroupSum, Inst, Kernel, Made, PassKernels, Shift, V};
 use super::lower;
 use crate::graph::{Axis, Dag, Fold, NodeId, Op};
+use crate::known::Known;
 use crate::real::Real;
 use crate::schedule::{self, Pass, Step, source};
 use crate::shape::{broadcast_index, strides};
 use smallvec::SmallVec;
-use std::collections::HashMap;
 
 /// Lowers a pass. `slots` gives each node without samples its first call-stage slot; `output_column` each per-sample result its first column.
 ///
 /// It is compiled here for both number types, and not again in the crates that use this one.
-pub fn lower_pass(double: bool, dag: &Dag, pass: &Pass, slots: &[usize], output_column: &HashMap<NodeId, usize>, outputs: usize) -> PassKernels {
+pub fn lower_pass(double: bool, dag: &Dag, pass: &Pass, slots: &[usize], output_column: &Known<NodeId, usize>, outputs: usize) -> PassKernels {
     let lower = if double { lowered::<f64> } else { lowered::<f32> };
     lower(dag, pass, slots, output_column, outputs)
 }
 
-fn lowered<T: Real>(dag: &Dag, pass: &Pass, slots: &[usize], output_column: &HashMap<NodeId, usize>, outputs: usize) -> PassKernels {
+fn lowered<T: Real>(dag: &Dag, pass: &Pass, slots: &[usize], output_column: &Known<NodeId, usize>, outputs: usize) -> PassKernels {
     let mut shared = Shared::new(dag, slots, output_column);
     shared.kernels.outputs = outputs;
     lower_steps::<T>(&mut shared, pass);
@@ -118,38 +118,38 @@ const MADE: u32 = 1 << 31;
 struct Shared<'d> {
     dag: &'d Dag,
     slots: &'d [usize],
-    output_column: &'d HashMap<NodeId, usize>,
+    output_column: &'d Known<NodeId, usize>,
     kernels: PassKernels,
     /// How often the graph uses each node.
     uses: Vec<usize>,
     /// First local uniform of a node.
-    uniforms: HashMap<NodeId, usize>,
+    uniforms: Known<NodeId, usize>,
     /// First local column of a data input.
-    columns: HashMap<u32, usize>,
+    columns: Known<u32, usize>,
     /// First tile buffer of a stored node.
-    tiles: HashMap<NodeId, usize>,
+    tiles: Known<NodeId, usize>,
     /// First accumulator of a reduction.
-    accumulators: HashMap<NodeId, usize>,
+    accumulators: Known<NodeId, usize>,
     /// First made column of labels and gathered rows.
-    made: HashMap<NodeId, usize>,
+    made: Known<NodeId, usize>,
     /// First output column of a sum by groups' terms.
-    terms: HashMap<NodeId, usize>,
+    terms: Known<NodeId, usize>,
 }
 
 impl<'d> Shared<'d> {
-    fn new(dag: &'d Dag, slots: &'d [usize], output_column: &'d HashMap<NodeId, usize>) -> Self {
+    fn new(dag: &'d Dag, slots: &'d [usize], output_column: &'d Known<NodeId, usize>) -> Self {
         Shared {
             dag,
             slots,
             output_column,
             kernels: PassKernels::default(),
             uses: uses(dag),
-            uniforms: HashMap::new(),
-            columns: HashMap::new(),
-            tiles: HashMap::new(),
-            accumulators: HashMap::new(),
-            made: HashMap::new(),
-            terms: HashMap::new(),
+            uniforms: Known::default(),
+            columns: Known::default(),
+            tiles: Known::default(),
+            accumulators: Known::default(),
+            made: Known::default(),
+            terms: Known::default(),
         }
     }
 
@@ -240,9 +240,9 @@ fn push<T: Real>(builder: &mut Builder<T>, inst: Inst) -> V {
 fn unrolled<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
     let dag = shared.dag;
     let mut builder = Builder::<T>::new(Default::default());
-    let mut values: HashMap<NodeId, SmallVec<[V; 1]>> = HashMap::new();
+    let mut values: Known<NodeId, SmallVec<[V; 1]>> = Known::default();
     // The entry of an operand: computed here, or loaded.
-    fn entry<T: Real>(shared: &mut Shared<'_>, builder: &mut Builder<T>, values: &HashMap<NodeId, SmallVec<[V; 1]>>, id: NodeId, e: usize) -> V {
+    fn entry<T: Real>(shared: &mut Shared<'_>, builder: &mut Builder<T>, values: &Known<NodeId, SmallVec<[V; 1]>>, id: NodeId, e: usize) -> V {
         if let Some(v) = values.get(&id) {
             return v[e];
         }
@@ -343,12 +343,12 @@ fn nested<T: Real>(shared: &mut Shared<'_>, step: &Step) -> Kernel {
     let dag = shared.dag;
     let dims = &step.dims;
     let mut builder = Builder::<T>::new(dims.clone());
-    let mut values: HashMap<NodeId, V> = HashMap::new();
+    let mut values: Known<NodeId, V> = Known::default();
     let access = |operand: &[usize], first: usize| Access { base: first as u32, strides: strides(operand, dims).iter().map(|s| *s as u32).collect() };
     fn point<T: Real>(
         shared: &mut Shared<'_>,
         builder: &mut Builder<T>,
-        values: &HashMap<NodeId, V>,
+        values: &Known<NodeId, V>,
         id: NodeId,
         access: &dyn Fn(&[usize], usize) -> Access,
     ) -> V {

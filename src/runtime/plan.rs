@@ -11,11 +11,11 @@ use crate::kernel::ir::Made;
 use crate::kernel::pass::lower_pass;
 use crate::kernel::text;
 use crate::kernel::uniform::UniformProgram;
+use crate::known::Known;
 use crate::labels::LabelColumn;
 use crate::real::Real;
 use crate::schedule::{Passes, Schedule, Stage};
 use crossbeam_queue::ArrayQueue;
-use std::collections::HashMap;
 use std::ops::Range;
 
 /// A stage ready to run.
@@ -85,7 +85,7 @@ impl<T: Real> Plan<T> {
         for (slot, c) in constants {
             image[slot] = c;
         }
-        let mut output_column: HashMap<NodeId, usize> = HashMap::new();
+        let mut output_column: Known<NodeId, usize> = Known::default();
         let mut output_columns = 0;
         let outputs = dag
             .outputs()

@@ -7,10 +7,11 @@
 
 use super::When;
 use crate::graph::{Axis, Dag, Fold, NodeId, Op};
+use crate::known::Known;
 use crate::op::Elem;
 use crate::shape::broadcast_index;
+use std::collections::HashSet;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// An entry of a node.
@@ -52,7 +53,7 @@ struct Form {
 pub struct Relatives {
     found: Vec<Found>,
     /// For each value that was asked for, which shift it is, if it is one.
-    shifts: HashMap<NodeId, Option<usize>>,
+    shifts: Known<NodeId, Option<usize>>,
     forms: Vec<Option<Rc<Form>>>,
 }
 
@@ -222,7 +223,7 @@ fn origins(dag: &Dag, id: NodeId) -> Vec<Option<At>> {
 fn find(dag: &Dag, id: NodeId, when: &[When]) -> Option<Found> {
     let mut tops = Vec::new();
     // One select may have many entries: its maxima are looked for once.
-    let mut selects: HashMap<NodeId, Vec<Vec<At>>> = HashMap::new();
+    let mut selects: Known<NodeId, Vec<Vec<At>>> = Known::default();
     for origin in origins(dag, id) {
         let (select, e) = origin?;
         let known = match selects.entry(select) {
@@ -236,7 +237,7 @@ fn find(dag: &Dag, id: NodeId, when: &[When]) -> Option<Found> {
     if tops.iter().flatten().any(|(max, _)| when[max.index()].call != call || when[max.index()].stage != stage) {
         return None;
     }
-    let mut below: HashMap<NodeId, Vec<HashSet<At>>> = HashMap::new();
+    let mut below: Known<NodeId, Vec<HashSet<At>>> = Known::default();
     for (max, _) in tops.iter().flatten() {
         below.entry(*max).or_insert_with(|| exponents(dag, dag.node(*max).args[0]));
     }

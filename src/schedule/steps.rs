@@ -5,8 +5,8 @@
 
 use super::{Pass, Step, UNROLL, UNROLL_COLUMNS};
 use crate::graph::{Axis, Dag, NodeId, Op};
+use crate::known::Known;
 use crate::shape::Dims;
-use std::collections::HashMap;
 
 /// Where a per-sample node is computed.
 #[derive(Clone, PartialEq)]
@@ -55,7 +55,7 @@ pub(super) fn pass(dag: &Dag, reductions: Vec<NodeId>, outputs: Vec<NodeId>) -> 
         }
     }
 
-    let mut homes: HashMap<NodeId, Home> = HashMap::new();
+    let mut homes: Known<NodeId, Home> = Known::default();
     for id in dag.ids().filter(|id| needed[id.index()]) {
         let node = dag.node(id);
         if is_alias(dag, id) {
@@ -78,7 +78,7 @@ pub(super) fn pass(dag: &Dag, reductions: Vec<NodeId>, outputs: Vec<NodeId>) -> 
     postpone(dag, &needed, &mut homes);
 
     let mut steps: Vec<((usize, Dims), Step)> = Vec::new();
-    let mut index: HashMap<(usize, Dims), usize> = HashMap::new();
+    let mut index: Known<(usize, Dims), usize> = Known::default();
     let mut step_at = |steps: &mut Vec<((usize, Dims), Step)>, level: usize, dims: &Dims| {
         *index.entry((level, dims.clone())).or_insert_with(|| {
             steps.push(((level, dims.clone()), Step { dims: dims.clone(), ..Step::default() }));
@@ -112,7 +112,7 @@ pub(super) fn pass(dag: &Dag, reductions: Vec<NodeId>, outputs: Vec<NodeId>) -> 
 }
 
 /// What is made of columns alone could be computed in any step: it goes where it is first needed, and through no tile buffer on its way there.
-fn postpone(dag: &Dag, needed: &[bool], homes: &mut HashMap<NodeId, Home>) {
+fn postpone(dag: &Dag, needed: &[bool], homes: &mut Known<NodeId, Home>) {
     let mut free = vec![false; needed.len()];
     for id in dag.ids().filter(|id| needed[id.index()]) {
         let Home::Step { dims, .. } = &homes[&id] else { continue };
@@ -157,7 +157,7 @@ fn nest(dag: &Dag, id: NodeId) -> Dims {
 }
 
 /// The first level at which a step with this nest can read the node.
-fn ready(dag: &Dag, homes: &HashMap<NodeId, Home>, id: NodeId, dims: &Dims) -> usize {
+fn ready(dag: &Dag, homes: &Known<NodeId, Home>, id: NodeId, dims: &Dims) -> usize {
     if !dag.shape(id).varies_over_samples() {
         return 0;
     }
@@ -175,7 +175,7 @@ fn ready(dag: &Dag, homes: &HashMap<NodeId, Home>, id: NodeId, dims: &Dims) -> u
 }
 
 /// Marks operands that a step reads but doesn't compute.
-fn store_operands(dag: &Dag, homes: &HashMap<NodeId, Home>, args: &[NodeId], level: usize, dims: &Dims, stored: &mut [bool]) {
+fn store_operands(dag: &Dag, homes: &Known<NodeId, Home>, args: &[NodeId], level: usize, dims: &Dims, stored: &mut [bool]) {
     for a in args.iter().filter(|a| dag.shape(**a).varies_over_samples()) {
         let here = matches!(&homes[a], Home::Step { level: l, dims: d } if *l == level && d == dims);
         let from = source(dag, *a);

@@ -7,9 +7,9 @@ use super::isa::Vop;
 use super::order;
 use crate::graph::Fold;
 use crate::kernel::arith::Slow;
-use crate::kernel::build::Known;
 use crate::kernel::ir::{Access, Bin, Cmp, Inst, Int, Kernel, Mask, Un, V};
 use crate::kernel::math::slow;
+use crate::known::Known;
 use crate::real::{Bits, Real};
 
 /// A virtual value.
