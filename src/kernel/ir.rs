@@ -264,9 +264,33 @@ impl Inst {
         out
     }
 
+    /// What it reads or writes in a table.
+    pub fn access_mut(&mut self) -> Option<&mut Access> {
+        match self {
+            Inst::Column(at) | Inst::Tile(at) | Inst::Uniform(at) | Inst::Store(at, _) | Inst::Output(at, _) => Some(at),
+            Inst::Fold(_, at, _) | Inst::FoldProduct(at, ..) | Inst::Accumulate(_, at, _) | Inst::AccumulateProduct(at, ..) => Some(at),
+            _ => None,
+        }
+    }
+
     /// Whether it writes something, and so stays though nobody uses its value.
     pub fn is_sink(&self) -> bool {
         matches!(self, Inst::Store(..) | Inst::Output(..) | Inst::Fold(..) | Inst::FoldProduct(..) | Inst::Accumulate(..) | Inst::AccumulateProduct(..))
+    }
+}
+
+impl Kernel {
+    /// Takes out loops of one turn, so that nests of the same loops look the same.
+    pub fn drop_single_turns(&mut self) {
+        let turns: SmallVec<[bool; 8]> = self.dims.iter().map(|extent| *extent != 1).collect();
+        let mut keep = turns.iter().cycle();
+        self.dims.retain(|_| keep.next() == Some(&true));
+        for inst in &mut self.insts {
+            if let Some(at) = inst.access_mut() {
+                let mut keep = turns.iter();
+                at.strides.retain(|_| keep.next() == Some(&true));
+            }
+        }
     }
 }
 

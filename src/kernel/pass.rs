@@ -73,7 +73,8 @@ fn lower_steps<T: Real>(shared: &mut Shared<'_>, pass: &Pass) {
         }
     }
     for step in &pass.steps {
-        let kernel = if step.dims.is_empty() { unrolled::<T>(shared, step) } else { nested::<T>(shared, step) };
+        let mut kernel = if step.dims.is_empty() { unrolled::<T>(shared, step) } else { nested::<T>(shared, step) };
+        kernel.drop_single_turns();
         shared.kernels.steps.push(kernel);
     }
 }

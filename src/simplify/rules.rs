@@ -106,6 +106,7 @@ pub const RULES: &[Rule] = rules! {
     invariant_out_of_sub: "sub(mul(u, s), mul(u, t))" => "mul(u, sub(s, t))",               Rounding;
     sum_of_product:       "sum(mul(u, s))"          => "mul(u, sum(s))",                    Rounding;
     sum_of_quotient:      "sum(div(u, s))"          => "mul(u, sum(recip(s)))",             Rounding;
+    sum_of_linear_map:    "sum(sum_dim(mul(u, s)))" => "sum_dim(mul(u, sum(s)))",           Rounding;
     sum_of_neg:           "sum(neg(s))"             => "neg(sum(s))",                       Exact;
     sum_of_invariant_term: "sum(add(u, f))"         => "add(mul(u, count), sum(f))",        Rounding;
     sum_minus_invariant:  "sum(sub(f, u))"          => "sub(sum(f), mul(u, count))",        Rounding;

@@ -144,6 +144,16 @@ impl Stage {
     }
 }
 
+/// Whether a pattern sums over a dimension somewhere.
+fn sums_dim(pattern: &Pattern) -> bool {
+    match pattern {
+        Pattern::SumDim(_) => true,
+        Pattern::Sum(inner) => sums_dim(inner),
+        Pattern::Elem(_, inner) => inner.iter().any(sums_dim),
+        Pattern::Var(..) | Pattern::Number(_) | Pattern::Count | Pattern::Extent => false,
+    }
+}
+
 /// Every choice of actors for a rule's variables.
 fn casts(kinds: &[Kind], in_sum_dim: bool) -> Vec<Vec<Actor>> {
     kinds.iter().fold(vec![Vec::new()], |casts, kind| {
@@ -175,7 +185,7 @@ impl RuleSet {
         let left = &self.compiled[index].left;
         let mut needed = Vec::new();
         kinds(left, &mut needed);
-        let in_sum_dim = matches!(left, Pattern::SumDim(_));
+        let in_sum_dim = sums_dim(left);
         let mut tried = Tried { in_sum_dim, ..Tried::default() };
         for (seed, cast) in casts(&needed, in_sum_dim).iter().enumerate() {
             for awkward in [false, true] {
