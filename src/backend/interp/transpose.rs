@@ -30,6 +30,10 @@ pub fn transpose<T: Real>(out: &mut [T], pitch: usize, rows: &[T], stride: usize
         for run in runs {
             let mut k = 0;
             while k < run.len {
+                // The last square of a long run has columns in common with the one before.
+                let back = if run.len < SIDE { 0 } else { SIDE.saturating_sub(run.len - k) };
+                k -= back;
+                place -= back * pitch;
                 let (rows, out) = (&rows[i * stride + run.first + k..], &mut out[place..]);
                 for r in 0..SIDE {
                     prefetch(rows, r * stride + AHEAD_BYTES / size_of::<T>());
