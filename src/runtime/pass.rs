@@ -26,6 +26,8 @@ pub struct CompiledPass<T> {
     /// What it does.
     pub kernels: PassKernels,
     executable: Box<dyn Executable<T>>,
+    /// Leaves in one call of it.
+    leaves: usize,
     folds: Vec<Fold>,
     cost: usize,
     /// Whether some step writes per-sample results.
@@ -87,7 +89,7 @@ impl<T: Real> CompiledPass<T> {
         let executable = backend::prepare(backend, &kernels);
         let folds = kernels.accumulators.iter().map(|(f, _)| *f).collect();
         let writes_outputs = kernels.steps.iter().flat_map(|s| &s.insts).any(|i| matches!(i, Inst::Output(at, _) if (at.base as usize) < kernels.outputs));
-        CompiledPass { writes_outputs, cost: kernels.cost().max(1), executable, folds, kernels }
+        CompiledPass { writes_outputs, cost: kernels.cost().max(1), leaves: executable.leaves(), executable, folds, kernels }
     }
 
     /// What runs it.
@@ -104,7 +106,7 @@ impl<T: Real> CompiledPass<T> {
     pub fn new_worker(&self, samples: usize) -> Worker<T> {
         Worker {
             scratch: self.executable.scratch(),
-            sums: vec![0.0; self.folds.len()],
+            sums: vec![0.0; self.folds.len() * self.leaves],
             tree: Tree::new(self.folds.clone(), samples.div_ceil(LEAF)),
             columns: LeafColumns::new(&self.kernels, samples),
         }
@@ -160,30 +162,35 @@ impl<T: Real> CompiledPass<T> {
     /// One chunk's partial result: its leaves, combined, and their groups' terms added up.
     fn run_chunk(&self, data: Samples<'_, T>, worker: &mut Worker<T>, out: &mut [f64], groups: &mut [Vec<Carried>], outputs: &mut [&mut [T]]) {
         let Samples { start, len, .. } = data;
+        let width = self.folds.len();
         if len <= LEAF && len > 0 {
-            self.run_leaf(data, worker, outputs);
-            out.copy_from_slice(&worker.sums);
+            self.run_leaves(data, worker, outputs);
+            out.copy_from_slice(&worker.sums[..width]);
             worker.columns.add_to(groups, &self.kernels, data.labels, start, len);
             return;
         }
         worker.tree.clear();
         let mut done = 0;
         while done < len {
-            let n = LEAF.min(len - done);
+            let n = (self.leaves * LEAF).min(len - done);
             let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(|o| &mut o[done..done + n]).collect();
-            self.run_leaf(Samples { start: start + done, len: n, ..data }, worker, &mut parts);
-            worker.tree.push(&mut worker.sums);
+            self.run_leaves(Samples { start: start + done, len: n, ..data }, worker, &mut parts);
+            for leaf in 0..n.div_ceil(LEAF) {
+                worker.tree.push(&mut worker.sums[leaf * width..][..width]);
+            }
             worker.columns.add_to(groups, &self.kernels, data.labels, start + done, n);
             done += n;
         }
         worker.tree.finish(out);
     }
 
-    /// One leaf: its accumulators are left in the worker's `sums`, its groups' terms in the worker's columns.
-    fn run_leaf(&self, data: Samples<'_, T>, worker: &mut Worker<T>, outputs: &mut [&mut [T]]) {
+    /// As many leaves as the executable takes in one call, at most: their accumulators are left in the worker's `sums`, a row for each, groups'
+    /// terms in the worker's columns.
+    fn run_leaves(&self, data: Samples<'_, T>, worker: &mut Worker<T>, outputs: &mut [&mut [T]]) {
         let Worker { scratch, sums, columns: made, .. } = worker;
         let Samples { columns, labels, uniforms, slots, start, len } = data;
         made.fill(&self.kernels, labels, slots, start, len);
+        let sums = &mut sums[..self.folds.len() * len.div_ceil(LEAF)];
         self.executable.run(&mut Leaf { columns, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms }, scratch, sums);
     }
 
@@ -213,12 +220,12 @@ impl<T: Real> CompiledPass<T> {
         let mut waves = parts.chunks_mut(width).enumerate().map(|(w, parts)| (w * width, parts));
         let compute = |wave: &mut Vec<Box<Worker<T>>>, (first, parts): (usize, &mut [Vec<&mut [T]>])| {
             wave.par_iter_mut().zip(parts).enumerate().for_each(|(k, (worker, part))| {
-                environment::with_default(|| self.run_leaf(leaf(first + k), worker, part));
+                environment::with_default(|| self.run_leaves(leaf(first + k), worker, part));
             });
         };
         let mut add_up = |wave: &mut Vec<Box<Worker<T>>>, first: usize, count: usize| {
             for (k, worker) in wave.iter_mut().take(count).enumerate() {
-                own.tree.push(&mut worker.sums);
+                own.tree.push(&mut worker.sums[..self.folds.len()]);
                 let part = leaf(first + k);
                 worker.columns.add_to(groups, &self.kernels, part.labels, part.start, part.len);
             }

@@ -45,6 +45,8 @@ pub struct Sizes {
     pub lanes: usize,
     /// How many columns come before the outputs.
     pub columns: usize,
+    /// Bytes of a leaf of one column.
+    pub leaf: usize,
 }
 
 /// Emits blocks.

@@ -9,7 +9,7 @@
 //! rbx r12 r13 r14 r15 rbp   pointers to columns, outputs and entries at the nest's point, as many as fit
 //!
 //! words:  0 first sample, in bytes   8 end   16 lanes   24 uniforms   32 constants   40 tile buffers   48 mends slow lanes   56 sums
-//!         64.. columns, each at the leaf's first sample, then outputs
+//!         64 end of the leaf at hand   72.. columns, each at the first sample, then outputs
 //!
 //! rsp (64-byte aligned):
 //!   one pointer for each strided address; one counter for each loop of the nest
@@ -38,8 +38,10 @@ pub mod words {
     pub const MEND: i64 = 48;
     /// Where the sums go.
     pub const SUMS: i64 = 56;
+    /// Behind the last sample of the leaf at hand: kept by code that runs over several.
+    pub const LEAF_END: i64 = 64;
     /// How many words come before the columns.
-    pub const COLUMNS: usize = 8;
+    pub const COLUMNS: usize = 9;
 }
 
 /// Offsets into the frame.

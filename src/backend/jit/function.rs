@@ -7,10 +7,17 @@
 //!   rest      while samples are left: one block under a mask; accumulators in memory
 //! exit
 //! ```
+//! A step that is alone in its pass and keeps all accumulators in registers runs over several leaves and adds up the lanes of each by itself:
+//! ```text
+//! leaf        where the leaf at hand ends
+//!   main, and rest if the leaf has one
+//!   sums      each accumulator's lanes, in registers, added up in the fixed tree; written, one row a leaf
+//! ```
 //! Register and stack map: `frame.rs` and `body.rs`.
 
 use super::body::{Body, Rm, Sizes, memory, pointed, tail};
 use super::code::{Code, Note, When};
+use super::combine::{Lanes, Sum};
 use super::frame::{Frame, words};
 use super::isa::{Isa, Vop};
 use super::machine::{Entry, Home, Kind, Pool, Program, Table, Val};
@@ -44,22 +51,46 @@ pub struct Emitted {
     pub slots: u32,
     /// Its accumulators start from their identities by themselves; otherwise from what their lanes hold.
     pub starts: bool,
+    /// It runs over several leaves and adds up the lanes of each: no other function is needed.
+    pub sums: bool,
 }
 
-/// Emits a step. `whole`: it is run once over all samples of a leaf.
+/// What a step's function is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Role {
+    /// It is run once over all samples of a leaf.
+    pub whole: bool,
+    /// The step is the pass's only one, and the pass has so many accumulators, all of them sums.
+    pub alone: Option<usize>,
+}
+
+/// Emits a step.
 ///
 /// # Errors
 /// If its frame would be too large for the stack.
-pub fn step<I: Isa>(program: &Program, sizes: Sizes, pool: &mut Pool, whole: bool) -> Result<Emitted, String> {
+pub fn step<I: Isa>(program: &Program, sizes: Sizes, pool: &mut Pool, role: Role) -> Result<Emitted, String> {
     let slow = program.ops.iter().any(|op| matches!(op.kind, Kind::Patch(_)));
     let frame = Frame::new::<I>(program.strided.len(), program.dims.len(), slow);
     let body = Body::<I>::new(program, sizes, frame);
     let entries = accumulators(program);
     let vectors = (sizes.lanes / I::BYTES).max(1);
-    let mut f = Function { body, program, sizes, entries, vectors, unroll: 1, pinned: Vec::new(), kept: Vec::new(), starts: false, identities: HashMap::new() };
+    let mut f = Function {
+        body,
+        program,
+        sizes,
+        entries,
+        vectors,
+        unroll: 1,
+        pinned: Vec::new(),
+        kept: Vec::new(),
+        starts: false,
+        identities: HashMap::new(),
+        sums: false,
+    };
     f.plan();
     f.pointers();
-    f.starts = whole && f.entries.is_empty() && program.ops.len() <= LONG;
+    f.starts = role.whole && f.entries.is_empty() && program.ops.len() <= LONG;
+    f.sums = f.starts && program.dims.is_empty() && role.alone == Some(f.kept.len());
     if f.starts {
         for op in &program.ops {
             if let Kind::Accumulate(fold @ (Fold::Min | Fold::Max), e) = op.kind {
@@ -105,6 +136,8 @@ struct Function<'p, I> {
     starts: bool,
     /// The identities of those that are not sums, as positions of the pool.
     identities: HashMap<Entry, u32>,
+    /// Runs over several leaves and adds up the lanes of each.
+    sums: bool,
 }
 
 impl<I: Isa> Function<'_, I> {
@@ -228,8 +261,8 @@ impl<I: Isa> Function<'_, I> {
         if size > LARGEST_FRAME {
             return Err(format!("{slots} values to spill need a frame of {size} bytes"));
         }
-        let starts = self.starts;
-        Ok(Emitted { code: self.exit(size), slots, starts })
+        let (starts, sums) = (self.starts, self.sums);
+        Ok(Emitted { code: self.exit(size), slots, starts, sums })
     }
 
     /// Loads the pinned invariants that move with the nest, or those that don't.
@@ -309,17 +342,54 @@ impl<I: Isa> Function<'_, I> {
         self.body.note(Note::Loop);
         self.mov(Register::R8, memory(Register::RDI, words::START));
         let rotates = self.sizes.lanes > I::BYTES && (self.kept.len() + self.entries.len()) > 0;
-        if self.program.ops.len() <= LONG {
-            self.main(rotates && self.unroll == 1);
+        if self.sums {
+            self.leaves(rotates);
+            return;
         }
-        self.rest(rotates);
+        if self.program.ops.len() <= LONG {
+            self.main(rotates && self.unroll == 1, words::END);
+            if self.starts {
+                self.accumulators(false);
+            }
+        }
+        self.rest(rotates, words::END);
     }
 
-    /// Whole groups of blocks.
-    fn main(&mut self, rotates: bool) {
+    /// Leaf by leaf, a row of sums each. Most leaves have whole groups of blocks only: their accumulators never leave the registers.
+    fn leaves(&mut self, rotates: bool) {
+        let (leaf, whole) = (self.body.code.label(), self.body.code.label());
+        self.body.code.place(leaf);
+        self.body.put(Instruction::with2(Encoding::Lea_r64_m, Register::RAX, memory(Register::R8, self.sizes.leaf as i64)));
+        self.mov(Register::R9, memory(Register::RDI, words::END));
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::RAX, Register::R9));
+        self.body.put(Instruction::with2(Encoding::Cmovl_r64_rm64, Register::R9, Register::RAX));
+        self.body.put(Instruction::with2(Encoding::Mov_rm64_r64, memory(Register::RDI, words::LEAF_END), Register::R9));
+        self.main(rotates && self.unroll == 1, words::LEAF_END);
+        self.body.note(Note::Loop);
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, memory(Register::RDI, words::LEAF_END)));
+        self.body.code.jump(When::AboveOrEqual, whole, Note::Loop);
+        self.accumulators(false);
+        self.rest(rotates, words::LEAF_END);
+        self.accumulators(true);
+        self.body.code.place(whole);
+        self.body.note(Note::Sums);
+        self.mov(Register::RAX, memory(Register::RDI, words::SUMS));
+        for (e, registers) in self.kept.clone() {
+            let Entry::Fixed(n) = e else { unreachable!("an accumulator at a point of no nest") };
+            let sum = Sum::<I>::new(self.sizes.number, Lanes::Registers(&registers));
+            sum.emit(memory(Register::RAX, 8 * i64::from(n)), &mut |made| self.body.put(made));
+        }
+        self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, memory(Register::RDI, words::SUMS), 8 * self.kept.len() as i32));
+        self.body.note(Note::Loop);
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, memory(Register::RDI, words::END)));
+        self.body.code.jump(When::Below, leaf, Note::Loop);
+    }
+
+    /// Whole groups of blocks, up to where the word `end` says. Accumulators are left in their registers if they start here, else in memory.
+    fn main(&mut self, rotates: bool, end: i64) {
         let group = (self.unroll * I::BYTES) as i32;
         let (rest, turn) = (self.body.code.label(), self.body.code.label());
-        self.mov(Register::R9, memory(Register::RDI, words::END));
+        self.mov(Register::R9, memory(Register::RDI, end));
         self.body.put(Instruction::with2(Encoding::Sub_r64_rm64, Register::R9, Register::R8));
         self.body.put(Instruction::with2(Encoding::And_rm64_imm32, Register::R9, -group));
         self.body.put(Instruction::with2(Encoding::Add_r64_rm64, Register::R9, Register::R8));
@@ -356,9 +426,10 @@ impl<I: Isa> Function<'_, I> {
         self.body.code.jump(When::Below, turn, Note::Loop);
         if self.starts {
             self.body.code.place(none);
+        } else {
+            self.accumulators(false);
+            self.body.code.place(rest);
         }
-        self.accumulators(false);
-        self.body.code.place(rest);
     }
 
     /// Accumulators' registers from what their folds start from.
@@ -401,10 +472,10 @@ impl<I: Isa> Function<'_, I> {
     }
 
     /// What is left, block by block under a mask.
-    fn rest(&mut self, rotates: bool) {
+    fn rest(&mut self, rotates: bool, end: i64) {
         let (turn, done) = (self.body.code.label(), self.body.code.label());
         self.body.note(Note::Loop);
-        self.mov(Register::R9, memory(Register::RDI, words::END));
+        self.mov(Register::R9, memory(Register::RDI, end));
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
         self.body.code.jump(When::AboveOrEqual, done, Note::Loop);
         self.body.code.place(turn);

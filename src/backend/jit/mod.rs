@@ -19,7 +19,7 @@ mod operations;
 mod pages;
 mod registers;
 
-use super::{Executable, Leaf, Scratch, combine_lanes, environment};
+use super::{Executable, LEAF, Leaf, Scratch, combine_lanes, environment};
 use crate::graph::Fold;
 use crate::kernel::build::expand;
 use crate::kernel::ir::{Access, Inst, Kernel, PassKernels};
@@ -28,6 +28,7 @@ use body::Sizes;
 use code::{Bytes, Note};
 use cpu::{HasAvx2, HasAvx512, Target};
 use frame::words;
+use function::Role;
 use isa::{Avx2, Avx512, Isa};
 use machine::{Pool, Program};
 use pages::Pages;
@@ -36,12 +37,14 @@ use pages::Pages;
 /// Zen 5 server with 48 KiB of L1, 2026-11-22, other work on the machine; ms for 32, 128 and 192 KiB): logistic on 100 columns 8.2, 7.2, 6.7;
 /// softmax of 10 classes 8.1, 8.5, 7.8; a perceptron of 64 by 64 27.1, 26.9, 33.6.
 const TILE_BYTES: usize = 128 << 10;
-/// Samples in a tile where no step waits for another: more than a leaf has.
-const WHOLE: usize = 1 << 16;
+/// Samples in a tile where no step waits for another: as many as come in a call.
+const WHOLE: usize = LEAVES * LEAF;
 /// Samples in a tile at most, where steps share tile buffers.
 const LONGEST_TILE: usize = 1024;
 /// And at least: a multiple of every accumulator's number of lanes.
 const SHORTEST_TILE: usize = 64;
+/// Leaves in one call of a pass whose code adds up their lanes: enough that what a call costs is nothing beside them.
+const LEAVES: usize = 16;
 
 /// Whether this machine can run AVX2 code, and AVX-512 code.
 pub fn available() -> (bool, bool) {
@@ -63,8 +66,10 @@ pub struct Jit<T> {
     pages: Pages,
     notes: Vec<(u32, Note)>,
     steps: Vec<Step<T>>,
-    /// Where the function starts that adds up lanes.
+    /// Where the function starts that adds up lanes, if the steps don't.
     sums: Option<usize>,
+    /// Leaves in one call, at most.
+    leaves: usize,
     constants: Box<[u64]>,
     folds: Vec<Fold>,
     /// The code writes every lane before it reads it.
@@ -123,18 +128,25 @@ impl<T: Real> Jit<T> {
         let size = size_of::<T>();
         let lanes = pass.lanes::<T>();
         let tile = tile(pass, size);
-        let sizes = Sizes { double: T::DOUBLE, number: size, tile: tile * size, lanes: lanes * size, columns: pass.columns.len() + pass.made.len() };
+        let columns = pass.columns.len() + pass.made.len();
+        let sizes = Sizes { double: T::DOUBLE, number: size, tile: tile * size, lanes: lanes * size, columns, leaf: LEAF * size };
         let mut pool = Pool::default();
         let mut bytes = Bytes { code: Vec::new(), notes: Vec::new() };
         let mut steps = Vec::new();
         let mut spills = 0;
         let mut self_starting = true;
+        let mut adds_up = false;
+        let extremes = pass.accumulators.iter().any(|(f, _)| *f != Fold::Sum);
         for kernel in &pass.steps {
             let mut starts = starts(kernel);
-            for expanded in jam::jam(&expand::<T>(kernel), I::GROUP) {
+            let parts = jam::jam(&expand::<T>(kernel), I::GROUP);
+            let alone = pass.steps.len() == 1 && parts.len() == 1 && !extremes;
+            let role = Role { whole: pass.tiles == 0, alone: alone.then_some(pass.accumulators.len()) };
+            for expanded in parts {
                 let program = Program::new::<T>(&expanded, &mut pool, I::MASKS)?;
-                let emitted = function::step::<I>(&program, sizes, &mut pool, pass.tiles == 0)?;
+                let emitted = function::step::<I>(&program, sizes, &mut pool, role)?;
                 spills = spills.max(emitted.slots);
+                adds_up |= emitted.sums;
                 self_starting &= emitted.starts || !kernel.insts.iter().any(|i| matches!(i, Inst::Accumulate(..) | Inst::AccumulateProduct(..)));
                 // Entries of functions at addresses that the fetch likes.
                 bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
@@ -144,7 +156,7 @@ impl<T: Real> Jit<T> {
             }
         }
         let mut sums = None;
-        if pass.accumulators.iter().any(|(f, _)| *f == Fold::Sum) {
+        if !adds_up && pass.accumulators.iter().any(|(f, _)| *f == Fold::Sum) {
             bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
             sums = Some(bytes.code.len());
             let folds: Vec<Fold> = pass.accumulators.iter().map(|(f, _)| *f).collect();
@@ -165,9 +177,11 @@ impl<T: Real> Jit<T> {
             notes: bytes.notes,
             steps,
             sums,
+            // Columns made for a leaf are there for one.
+            leaves: if adds_up && pass.made.is_empty() && pass.terms() == 0 { LEAVES } else { 1 },
             constants: constants.collect(),
             self_starting,
-            extremes: pass.accumulators.iter().any(|(f, _)| *f != Fold::Sum),
+            extremes,
             folds: pass.accumulators.iter().map(|(f, _)| *f).collect(),
             lanes,
             tile,
@@ -298,6 +312,10 @@ impl<T: Real> Executable<T> for Jit<T> {
         }
     }
 
+    fn leaves(&self) -> usize {
+        self.leaves
+    }
+
     fn run(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]) {
         environment::with_default(|| self.run_leaf(leaf, scratch, sums));
     }
@@ -356,7 +374,11 @@ impl<T: Real> Jit<T> {
                 lanes.fill(T::from_f64(fold.identity()));
             }
         }
-        assert_eq!(sums.len(), self.folds.len(), "a sum for each accumulator");
+        assert!(leaf.len <= self.leaves * LEAF, "more leaves than one call takes");
+        assert_eq!(sums.len(), self.folds.len() * leaf.len.div_ceil(LEAF).max(1), "a sum for each accumulator");
+        if leaf.len == 0 {
+            sums.fill(0.0);
+        }
         fixed[words::SUMS as usize / 8] = sums.as_mut_ptr() as usize;
         fixed[words::LANES as usize / 8] = held.as_mut_ptr() as usize;
         fixed[words::UNIFORMS as usize / 8] = leaf.uniforms.as_ptr() as usize;
