@@ -3,6 +3,7 @@
 use super::columns::Table;
 use super::groups::{self, Carried};
 use super::pass::{CompiledPass, Results, Samples, Worker, Workers};
+use crate::backend::interp::Level;
 use crate::backend::{Backend, environment};
 use crate::column::Column;
 use crate::graph::{Dag, NodeId, Op};
@@ -19,8 +20,19 @@ use std::ops::Range;
 
 /// A stage ready to run.
 pub(super) struct CompiledStage<T> {
-    pub(super) uniforms: UniformProgram,
+    uniforms: UniformProgram,
+    level: Level,
     pub(super) pass: Option<CompiledPass<T>>,
+}
+
+impl<T> CompiledStage<T> {
+    /// Computes the stage's values without samples.
+    #[inline]
+    pub(super) fn run_uniforms(&self, slots: &mut [f64]) {
+        if !self.uniforms.is_empty() {
+            self.level.uniforms(&self.uniforms, slots);
+        }
+    }
 }
 
 /// One result of a plan.
@@ -101,9 +113,11 @@ impl<T: Real> Plan<T> {
                 Slot::Columns(column..column + entries)
             })
             .collect();
+        let level = Level::best();
         let compile = |stages: &[Stage]| -> Vec<CompiledStage<T>> {
             let one = |stage: &Stage| CompiledStage {
                 uniforms: UniformProgram::new(&dag, &slots, &stage.uniforms),
+                level,
                 pass: stage.pass.as_ref().map(|p| CompiledPass::new(lower_pass(T::DOUBLE, &dag, p, &slots, &output_column, output_columns), backend)),
             };
             stages.iter().map(one).collect()
@@ -246,7 +260,7 @@ impl<'d, T: Real> BoundPlan<'d, T> {
             workspace.slots[slot] = table.samples as f64;
         }
         for (k, stage) in plan.bind.iter().enumerate() {
-            stage.uniforms.run(&mut workspace.slots);
+            stage.run_uniforms(&mut workspace.slots);
             if let Some(pass) = &stage.pass {
                 let BoundPass { columns, labels, workers } = BoundPass::new(pass, table);
                 workspace.run_pass(k, pass, &columns, &labels, table.samples, &workers, &mut []);
@@ -267,7 +281,7 @@ impl<'d, T: Real> BoundPlan<'d, T> {
             *slot = x.to_f64();
         }
         for (k, (stage, resolved)) in plan.call.iter().zip(&self.passes).enumerate() {
-            stage.uniforms.run(&mut workspace.slots);
+            stage.run_uniforms(&mut workspace.slots);
             if let (Some(pass), Some(BoundPass { columns, labels, workers })) = (&stage.pass, resolved) {
                 // Only the pass that writes per-sample results sees their columns.
                 let outputs: &mut [Vec<T>] = if pass.writes_outputs { &mut *outputs } else { &mut [] };

@@ -10,7 +10,7 @@ use super::{Executable, Leaf, Scratch, combine_lanes, environment};
 use crate::graph::Fold;
 use crate::kernel::ir::PassKernels;
 use crate::real::Real;
-use level::Level;
+pub use level::Level;
 use tile::TileProgram;
 
 /// A pass prepared for the interpreter.
