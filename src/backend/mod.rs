@@ -135,7 +135,12 @@ pub trait Executable<T>: Send + Sync {
 
     /// Runs all steps over the samples and gives each accumulator's fold over them, its lanes combined: a row for each leaf, one row if there are
     /// no samples.
-    fn run(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]);
+    fn run(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]) {
+        environment::with_default(|| self.run_here(leaf, scratch, sums));
+    }
+
+    /// The same for callers that have set the floating-point environment: in any other than [`environment::with_default`]'s the bits are others.
+    fn run_here(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]);
 
     /// What ran: the backend and the CPU level; if it isn't the one asked for, why.
     fn describe(&self) -> String;

@@ -116,10 +116,15 @@ impl<T: Real> CompiledPass<T> {
         workers.idle.pop().unwrap_or_else(|| Box::new(self.new_worker(workers.samples)))
     }
 
-    /// Runs over the samples with the caller's worker, and others where threads pay. `partials` is room for [`Self::room`] numbers.
+    /// Runs over the samples with the caller's worker, and others where threads pay. `partials` is room for [`Self::room`] numbers. The caller has
+    /// set the floating-point environment ([`environment::with_default`]).
     pub fn run(&self, data: Samples<'_, T>, own: &mut Worker<T>, workers: &Workers<T>, partials: &mut [f64], results: Results<'_, T>) {
         let Results { totals, groups, outputs } = results;
         let samples = data.len;
+        if samples <= LEAF && outputs.is_empty() {
+            self.run_chunk(data, own, totals, groups, &mut []);
+            return;
+        }
         let chunk = chunk_samples(samples);
         let parallel = samples > chunk && samples.saturating_mul(self.cost) >= PARALLEL_WORK && rayon::current_num_threads() > 1;
         let mut slices: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
@@ -191,7 +196,7 @@ impl<T: Real> CompiledPass<T> {
         let Samples { columns, labels, uniforms, slots, start, len } = data;
         made.fill(&self.kernels, labels, slots, start, len);
         let sums = &mut sums[..self.folds.len() * len.div_ceil(LEAF)];
-        self.executable.run(&mut Leaf { columns, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms }, scratch, sums);
+        self.executable.run_here(&mut Leaf { columns, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms }, scratch, sums);
     }
 
     /// A pass with sums by groups, on several threads: waves of leaves, each computed in parallel while the one before it is added up in order.
@@ -260,6 +265,9 @@ impl<T: Real> CompiledPass<T> {
 
     /// Numbers that `run` needs for partial results.
     pub fn room(&self, samples: usize) -> usize {
+        if samples <= LEAF {
+            return 0;
+        }
         let chunks = samples.div_ceil(chunk_samples(samples).max(1));
         if chunks > 1 { chunks * self.folds.len() } else { 0 }
     }

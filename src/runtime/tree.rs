@@ -42,7 +42,7 @@ impl Tree {
     pub fn finish(&self, out: &mut [f64]) {
         let width = self.folds.len();
         let mut started = false;
-        for level in (0..usize::BITS as usize).filter(|l| self.count >> l & 1 == 1) {
+        for level in (0..(usize::BITS - self.count.leading_zeros()) as usize).filter(|l| self.count >> l & 1 == 1) {
             let row = &self.levels[level * width..][..width];
             if started {
                 combine(&self.folds, row, out);

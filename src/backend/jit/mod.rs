@@ -19,7 +19,7 @@ mod operations;
 mod pages;
 mod registers;
 
-use super::{Executable, LEAF, Leaf, Scratch, combine_lanes, environment};
+use super::{Executable, LEAF, Leaf, Scratch, combine_lanes};
 use crate::graph::Fold;
 use crate::kernel::build::expand;
 use crate::kernel::ir::{Access, Inst, Kernel, PassKernels};
@@ -68,6 +68,8 @@ pub struct Jit<T> {
     steps: Vec<Step<T>>,
     /// Where the function starts that adds up lanes, if the steps don't.
     sums: Option<usize>,
+    /// The pass's only function adds up the lanes of each leaf.
+    adds_up: bool,
     /// Leaves in one call, at most.
     leaves: usize,
     constants: Box<[u64]>,
@@ -177,6 +179,7 @@ impl<T: Real> Jit<T> {
             notes: bytes.notes,
             steps,
             sums,
+            adds_up,
             // Columns made for a leaf are there for one.
             leaves: if adds_up && pass.made.is_empty() && pass.terms() == 0 { LEAVES } else { 1 },
             constants: constants.collect(),
@@ -316,8 +319,8 @@ impl<T: Real> Executable<T> for Jit<T> {
         self.leaves
     }
 
-    fn run(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]) {
-        environment::with_default(|| self.run_leaf(leaf, scratch, sums));
+    fn run_here(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]) {
+        self.run_leaf(leaf, scratch, sums);
     }
 
     fn describe(&self) -> String {
@@ -362,9 +365,25 @@ impl<T: Real> Jit<T> {
         for (word, output) in outputs.iter_mut().zip(leaf.outputs.iter_mut()) {
             *word = output[..leaf.len].as_mut_ptr() as usize;
         }
+        let held = &mut aligned(lanes)[..self.lanes * self.folds.len()];
+        assert!(leaf.len <= self.leaves * LEAF, "more leaves than one call takes");
+        assert_eq!(sums.len(), self.folds.len() * leaf.len.div_ceil(LEAF).max(1), "a sum for each accumulator");
+        fixed[words::SUMS as usize / 8] = sums.as_mut_ptr() as usize;
+        fixed[words::LANES as usize / 8] = held.as_mut_ptr() as usize;
+        fixed[words::UNIFORMS as usize / 8] = leaf.uniforms.as_ptr() as usize;
+        fixed[words::CONSTANTS as usize / 8] = self.constants.as_ptr() as usize;
+        fixed[words::MEND as usize / 8] = self.mend;
+        if leaf.len == 0 {
+            sums.fill(0.0);
+        } else if self.adds_up {
+            fixed[words::START as usize / 8] = 0;
+            fixed[words::END as usize / 8] = leaf.len * size;
+            // SAFETY: as below; the function writes every lane before it reads it, and a row of sums for each leaf, as many as were asserted.
+            unsafe { call::call(&self.pages, self.steps[0].offset, self.target, words) };
+            return;
+        }
         let tiles = aligned(&mut registers[0]);
         assert!(tiles.len() >= self.tiles * self.tile, "the scratch of another pass");
-        let held = &mut aligned(lanes)[..self.lanes * self.folds.len()];
         // All at once; few folds are not sums. A leaf of no samples runs no code.
         if !self.self_starting || leaf.len == 0 {
             held.fill(T::default());
@@ -374,16 +393,6 @@ impl<T: Real> Jit<T> {
                 lanes.fill(T::from_f64(fold.identity()));
             }
         }
-        assert!(leaf.len <= self.leaves * LEAF, "more leaves than one call takes");
-        assert_eq!(sums.len(), self.folds.len() * leaf.len.div_ceil(LEAF).max(1), "a sum for each accumulator");
-        if leaf.len == 0 {
-            sums.fill(0.0);
-        }
-        fixed[words::SUMS as usize / 8] = sums.as_mut_ptr() as usize;
-        fixed[words::LANES as usize / 8] = held.as_mut_ptr() as usize;
-        fixed[words::UNIFORMS as usize / 8] = leaf.uniforms.as_ptr() as usize;
-        fixed[words::CONSTANTS as usize / 8] = self.constants.as_ptr() as usize;
-        fixed[words::MEND as usize / 8] = self.mend;
         let mut done = 0;
         while done < leaf.len {
             let n = self.tile.min(leaf.len - done);
