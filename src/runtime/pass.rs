@@ -167,35 +167,40 @@ impl<T: Real> CompiledPass<T> {
     /// One chunk's partial result: its leaves, combined, and their groups' terms added up.
     fn run_chunk(&self, data: Samples<'_, T>, worker: &mut Worker<T>, out: &mut [f64], groups: &mut [Vec<Carried>], outputs: &mut [&mut [T]]) {
         let Samples { start, len, .. } = data;
-        let width = self.folds.len();
         if len <= LEAF && len > 0 {
-            self.run_leaves(data, worker, outputs);
-            out.copy_from_slice(&worker.sums[..width]);
+            self.run_leaves(data, worker, out, outputs);
             worker.columns.add_to(groups, &self.kernels, data.labels, start, len);
             return;
         }
+        let run = self.leaves * LEAF;
+        let mut sums = std::mem::take(&mut worker.sums);
         worker.tree.clear();
         let mut done = 0;
         while done < len {
-            let n = (self.leaves * LEAF).min(len - done);
+            let n = run.min(len - done);
+            let rows = &mut sums[..n.div_ceil(LEAF) * self.folds.len()];
             let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(|o| &mut o[done..done + n]).collect();
-            self.run_leaves(Samples { start: start + done, len: n, ..data }, worker, &mut parts);
-            for leaf in 0..n.div_ceil(LEAF) {
-                worker.tree.push(&mut worker.sums[leaf * width..][..width]);
+            self.run_leaves(Samples { start: start + done, len: n, ..data }, worker, rows, &mut parts);
+            worker.tree.combine_run(rows, out);
+            // A run of leaves is a node of the tree, as a leaf is.
+            if len > run {
+                worker.tree.push(out);
             }
             worker.columns.add_to(groups, &self.kernels, data.labels, start + done, n);
             done += n;
         }
-        worker.tree.finish(out);
+        worker.sums = sums;
+        if len == 0 || len > run {
+            worker.tree.finish(out);
+        }
     }
 
-    /// As many leaves as the executable takes in one call, at most: their accumulators are left in the worker's `sums`, a row for each, groups'
-    /// terms in the worker's columns.
-    fn run_leaves(&self, data: Samples<'_, T>, worker: &mut Worker<T>, outputs: &mut [&mut [T]]) {
-        let Worker { scratch, sums, columns: made, .. } = worker;
+    /// As many leaves as the executable takes in one call, at most: their accumulators into `sums`, a row for each, groups' terms into the worker's
+    /// columns.
+    fn run_leaves(&self, data: Samples<'_, T>, worker: &mut Worker<T>, sums: &mut [f64], outputs: &mut [&mut [T]]) {
+        let Worker { scratch, columns: made, .. } = worker;
         let Samples { columns, labels, uniforms, slots, start, len } = data;
         made.fill(&self.kernels, labels, slots, start, len);
-        let sums = &mut sums[..self.folds.len() * len.div_ceil(LEAF)];
         self.executable.run_here(&mut Leaf { columns, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms }, scratch, sums);
     }
 
@@ -225,7 +230,9 @@ impl<T: Real> CompiledPass<T> {
         let mut waves = parts.chunks_mut(width).enumerate().map(|(w, parts)| (w * width, parts));
         let compute = |wave: &mut Vec<Box<Worker<T>>>, (first, parts): (usize, &mut [Vec<&mut [T]>])| {
             wave.par_iter_mut().zip(parts).enumerate().for_each(|(k, (worker, part))| {
-                environment::with_default(|| self.run_leaves(leaf(first + k), worker, part));
+                let mut sums = std::mem::take(&mut worker.sums);
+                environment::with_default(|| self.run_leaves(leaf(first + k), worker, &mut sums[..self.folds.len()], part));
+                worker.sums = sums;
             });
         };
         let mut add_up = |wave: &mut Vec<Box<Worker<T>>>, first: usize, count: usize| {

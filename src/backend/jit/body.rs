@@ -61,7 +61,7 @@ pub struct Body<'p, I> {
     pub frame: Frame,
     /// Sizes.
     pub sizes: Sizes,
-    /// Registers of accumulators: for each entry one a vector of its lanes. Empty in a partial block, or if they don't fit.
+    /// Registers of accumulators: for each entry one a vector of its lanes. Empty where they are in memory.
     pub held: HashMap<Entry, Vec<u8>>,
     /// General registers that hold an entry's pointer.
     pub pointers: HashMap<(Table, Entry), Register>,

@@ -10,7 +10,8 @@
 //! A step that is alone in its pass and keeps all accumulators in registers runs over several leaves and adds up the lanes of each by itself:
 //! ```text
 //! leaf        where the leaf at hand ends
-//!   main, and rest if the leaf has one
+//!   main
+//!   last      if samples are left: one group of blocks, each under a mask
 //!   sums      each accumulator's lanes, in registers, added up in the fixed tree; written, one row a leaf
 //! ```
 //! Register and stack map: `frame.rs` and `body.rs`.
@@ -343,7 +344,7 @@ impl<I: Isa> Function<'_, I> {
         self.mov(Register::R8, memory(Register::RDI, words::START));
         let rotates = self.sizes.lanes > I::BYTES && (self.kept.len() + self.entries.len()) > 0;
         if self.sums {
-            self.leaves(rotates);
+            self.leaves();
             return;
         }
         if self.program.ops.len() <= LONG {
@@ -352,11 +353,11 @@ impl<I: Isa> Function<'_, I> {
                 self.accumulators(false);
             }
         }
-        self.rest(rotates, words::END);
+        self.rest(rotates);
     }
 
     /// Leaf by leaf, a row of sums each. Most leaves have whole groups of blocks only: their accumulators never leave the registers.
-    fn leaves(&mut self, rotates: bool) {
+    fn leaves(&mut self) {
         let (leaf, whole) = (self.body.code.label(), self.body.code.label());
         self.body.code.place(leaf);
         self.body.put(Instruction::with2(Encoding::Lea_r64_m, Register::RAX, memory(Register::R8, self.sizes.leaf as i64)));
@@ -364,13 +365,11 @@ impl<I: Isa> Function<'_, I> {
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::RAX, Register::R9));
         self.body.put(Instruction::with2(Encoding::Cmovl_r64_rm64, Register::R9, Register::RAX));
         self.body.put(Instruction::with2(Encoding::Mov_rm64_r64, memory(Register::RDI, words::LEAF_END), Register::R9));
-        self.main(rotates && self.unroll == 1, words::LEAF_END);
+        self.main(false, words::LEAF_END);
         self.body.note(Note::Loop);
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, memory(Register::RDI, words::LEAF_END)));
         self.body.code.jump(When::AboveOrEqual, whole, Note::Loop);
-        self.accumulators(false);
-        self.rest(rotates, words::LEAF_END);
-        self.accumulators(true);
+        self.last();
         self.body.code.place(whole);
         self.body.note(Note::Sums);
         self.mov(Register::RAX, memory(Register::RDI, words::SUMS));
@@ -471,18 +470,36 @@ impl<I: Isa> Function<'_, I> {
         self.body.block = 0;
     }
 
-    /// What is left, block by block under a mask.
-    fn rest(&mut self, rotates: bool, end: i64) {
-        let (turn, done) = (self.body.code.label(), self.body.code.label());
+    /// What is left, less than a group, in one group of blocks under masks; accumulators stay in their registers.
+    fn last(&mut self) {
+        self.mov(Register::R9, memory(Register::RDI, words::LEAF_END));
+        self.body.partial = true;
+        self.body.rotating = false;
+        self.body.held = self.kept.iter().cloned().collect();
+        for block in 0..self.unroll {
+            self.body.block = block;
+            self.mask(block);
+            self.body.block();
+        }
+        self.body.block = 0;
+        self.body.held.clear();
+        self.body.partial = false;
         self.body.note(Note::Loop);
-        self.mov(Register::R9, memory(Register::RDI, end));
-        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
-        self.body.code.jump(When::AboveOrEqual, done, Note::Loop);
-        self.body.code.place(turn);
-        // A window of ones, then zeros: so far from its middle that as many ones are seen as there are samples, a whole block of them at most.
+        self.body.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::R8, Register::R9));
+    }
+
+    /// The mask of the samples of a block that come before `r9`.
+    fn mask(&mut self, block: usize) {
+        // A window of ones, then zeros: so far from its middle that as many ones are seen as there are samples, a whole block of them at most, and
+        // none at least.
         self.body.note(Note::Tail);
-        self.body.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, Register::R8));
+        self.body.put(Instruction::with2(Encoding::Lea_r64_m, Register::RAX, memory(Register::R8, (block * I::BYTES) as i64)));
         self.body.put(Instruction::with2(Encoding::Sub_r64_rm64, Register::RAX, Register::R9));
+        if block > 0 {
+            self.body.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::R11, Register::RAX));
+            self.body.put(Instruction::with2(Encoding::Sar_rm64_imm8, Register::R11, 63));
+            self.body.put(Instruction::with2(Encoding::And_r64_rm64, Register::RAX, Register::R11));
+        }
         self.body.put(Instruction::with2(Encoding::Mov_r64_imm64, Register::R11, -(I::BYTES as i64)));
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::RAX, Register::R11));
         self.body.put(Instruction::with2(Encoding::Cmovl_r64_rm64, Register::RAX, Register::R11));
@@ -494,6 +511,17 @@ impl<I: Isa> Function<'_, I> {
         } else {
             self.body.one(Vop::Load, tail::<I>(), Rm::Mem(window));
         }
+    }
+
+    /// What is left, block by block under a mask.
+    fn rest(&mut self, rotates: bool) {
+        let (turn, done) = (self.body.code.label(), self.body.code.label());
+        self.body.note(Note::Loop);
+        self.mov(Register::R9, memory(Register::RDI, words::END));
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
+        self.body.code.jump(When::AboveOrEqual, done, Note::Loop);
+        self.body.code.place(turn);
+        self.mask(0);
         if rotates {
             self.rotate();
         }
