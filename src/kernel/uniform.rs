@@ -175,17 +175,17 @@ impl UniformProgram {
             match instruction {
                 Instruction::Scalars(run) => {
                     for Scalar { op, out, args } in run {
-                        let x = args.map(|at| slots[at as usize]);
+                        let x = |k: usize| slots[args[k] as usize];
                         // The common ones need no call.
                         slots[*out as usize] = match op {
-                            Elem::Add => x[0] + x[1],
-                            Elem::Sub => x[0] - x[1],
-                            Elem::Mul => x[0] * x[1],
-                            Elem::Div => x[0] / x[1],
-                            Elem::Square => x[0] * x[0],
-                            Elem::Recip => 1.0 / x[0],
-                            Elem::Neg => -x[0],
-                            other => elem(*other, &x),
+                            Elem::Add => x(0) + x(1),
+                            Elem::Sub => x(0) - x(1),
+                            Elem::Mul => x(0) * x(1),
+                            Elem::Div => x(0) / x(1),
+                            Elem::Square => x(0) * x(0),
+                            Elem::Recip => 1.0 / x(0),
+                            Elem::Neg => -x(0),
+                            other => elem(*other, &[x(0), x(1), x(2)]),
                         };
                     }
                 }

@@ -324,10 +324,11 @@ impl<T: Real> Workspace<T> {
         uniforms.extend(pass.kernels.uniforms.iter().map(|slot| T::from_f64(slots[*slot as usize])));
         partials.resize(pass.room(len), 0.0);
         totals.resize(pass.kernels.accumulators.len(), 0.0);
-        let groups = groups::clear(groups, &pass.kernels.group_sums);
+        let sums = &pass.kernels.group_sums;
+        let groups = if sums.is_empty() { &mut [][..] } else { groups::clear(groups, sums) };
         let samples = Samples { columns, labels, uniforms, slots, start: 0, len };
         pass.run(samples, own, workers, partials, Results { totals, groups, outputs });
-        groups::finish(groups, &pass.kernels.group_sums, slots);
+        groups::finish(groups, sums, slots);
         for ((_, slot), total) in pass.kernels.accumulators.iter().zip(totals) {
             slots[*slot as usize] = *total;
         }
