@@ -26,6 +26,9 @@ enum Kind {
 }
 
 impl Level {
+    /// What every CPU has.
+    pub const BASELINE: Level = Level(Kind::Baseline);
+
     /// Every level this machine has, the plainest first.
     pub fn all() -> Vec<Level> {
         let mut levels = vec![Level(Kind::Baseline)];
@@ -63,6 +66,32 @@ impl Level {
 }
 
 impl Level {
+    /// Runs `f` as compiled for this level, with everything that is inlined into it.
+    #[inline(always)]
+    pub fn here<R>(self, f: impl FnOnce() -> R) -> R {
+        match self.0 {
+            Kind::Baseline => f(),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => {
+                #[target_feature(enable = "avx2,fma")]
+                fn run<R>(f: impl FnOnce() -> R) -> R {
+                    f()
+                }
+                // SAFETY: a `Level` of this kind is made only after the CPU was asked for avx2 and fma.
+                unsafe { run(f) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => {
+                #[target_feature(enable = "avx2,fma,avx512f,avx512dq,avx512vl,avx512bw")]
+                fn run<R>(f: impl FnOnce() -> R) -> R {
+                    f()
+                }
+                // SAFETY: a `Level` of this kind is made only after the CPU was asked for every feature named above.
+                unsafe { run(f) }
+            }
+        }
+    }
+
     /// The call stage's program as compiled for this level. A fused product and sum is a call of the C library without the CPU's own, and
     /// functions are full of them: a softplus takes three times as long.
     #[inline]
