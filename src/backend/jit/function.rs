@@ -17,7 +17,7 @@
 //! Register and stack map: `frame.rs` and `body.rs`.
 
 use super::body::{Body, Rm, Sizes, memory, pointed, tail};
-use super::code::{Code, Note, When};
+use super::code::{Code, Label, Note, When};
 use super::combine::{Lanes, Sum};
 use super::frame::{Frame, words};
 use super::isa::{Isa, Vop};
@@ -476,29 +476,28 @@ impl<I: Isa> Function<'_, I> {
         self.body.partial = true;
         self.body.rotating = false;
         self.body.held = self.kept.iter().cloned().collect();
+        let done = self.body.code.label();
         for block in 0..self.unroll {
             self.body.block = block;
-            self.mask(block);
+            self.mask(block, done);
             self.body.block();
         }
         self.body.block = 0;
         self.body.held.clear();
         self.body.partial = false;
         self.body.note(Note::Loop);
+        self.body.code.place(done);
         self.body.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::R8, Register::R9));
     }
 
-    /// The mask of the samples of a block that come before `r9`.
-    fn mask(&mut self, block: usize) {
-        // A window of ones, then zeros: so far from its middle that as many ones are seen as there are samples, a whole block of them at most, and
-        // none at least.
+    /// The mask of the samples of a block that come before `r9`; there are some in the first, and where there are none later, all are `done`.
+    fn mask(&mut self, block: usize, done: Label) {
+        // A window of ones, then zeros: so far from its middle that as many ones are seen as there are samples, a whole block of them at most.
         self.body.note(Note::Tail);
         self.body.put(Instruction::with2(Encoding::Lea_r64_m, Register::RAX, memory(Register::R8, (block * I::BYTES) as i64)));
         self.body.put(Instruction::with2(Encoding::Sub_r64_rm64, Register::RAX, Register::R9));
         if block > 0 {
-            self.body.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::R11, Register::RAX));
-            self.body.put(Instruction::with2(Encoding::Sar_rm64_imm8, Register::R11, 63));
-            self.body.put(Instruction::with2(Encoding::And_r64_rm64, Register::RAX, Register::R11));
+            self.body.code.jump(When::AboveOrEqual, done, Note::Tail);
         }
         self.body.put(Instruction::with2(Encoding::Mov_r64_imm64, Register::R11, -(I::BYTES as i64)));
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::RAX, Register::R11));
@@ -521,7 +520,7 @@ impl<I: Isa> Function<'_, I> {
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
         self.body.code.jump(When::AboveOrEqual, done, Note::Loop);
         self.body.code.place(turn);
-        self.mask(0);
+        self.mask(0, done);
         if rotates {
             self.rotate();
         }
