@@ -8,8 +8,8 @@
 mod random;
 
 use random::Numbers;
-use random::leaf::awkward;
-use tapeless::backend::{self, Backend, Executable, Leaf};
+use random::leaf::{awkward, run_pass};
+use tapeless::backend::{self, Backend, Executable, LEAF, Leaf};
 use tapeless::kernel::ir::{Access, Bin, Inst, Kernel, PassKernels, V};
 use tapeless::prelude::*;
 use tapeless::runtime::plan::Plan;
@@ -131,6 +131,43 @@ fn stays_inside<T: Real>() {
         }
     }
     assert_eq!(seen, [true; 16]);
+}
+
+/// Several leaves in one call against the interpreter leaf by leaf.
+fn runs_of_leaves<T: Real>() {
+    let mut numbers = Numbers(29);
+    let mut together = 0;
+    for pass in &kernels::<T>() {
+        let interp = backend::prepare::<T>(Backend::Interp, pass);
+        for backend in native() {
+            let executable = backend::prepare::<T>(backend, pass);
+            let most = executable.leaves();
+            together += usize::from(most > 1);
+            for len in [most * LEAF, (most - 1) * LEAF + 1, 2 * LEAF + 33, 2 * LEAF, LEAF + 4095].into_iter().filter(|len| len.div_ceil(LEAF) <= most) {
+                let start = 5;
+                let columns: Vec<Vec<T>> = pass.columns.iter().map(|_| (0..start + len).map(|_| T::from_f64(numbers.around())).collect()).collect();
+                let uniforms: Vec<T> = pass.uniforms.iter().map(|_| T::from_f64(numbers.around())).collect();
+                let all = run_pass(&*executable, pass, &columns, &uniforms, start, len);
+                let rows = len.div_ceil(LEAF) * pass.accumulators.len();
+                for leaf in 0..len.div_ceil(LEAF) {
+                    let n = LEAF.min(len - leaf * LEAF);
+                    let one = run_pass(&*interp, pass, &columns, &uniforms, start + leaf * LEAF, n);
+                    let (sums, outputs) = one.split_at(pass.accumulators.len());
+                    assert_eq!(&all[leaf * sums.len()..][..sums.len()], sums, "{} {}, {len} samples, leaf {leaf}", T::NAME, backend.name());
+                    for (column, expected) in all[rows..].chunks_exact(len).zip(outputs.chunks_exact(n)) {
+                        assert_eq!(&column[leaf * LEAF..][..n], expected, "{} {}, {len} samples, leaf {leaf}", T::NAME, backend.name());
+                    }
+                }
+            }
+        }
+    }
+    assert!(together > 0 || native().is_empty(), "no pass of these takes several leaves");
+}
+
+#[test]
+fn runs_of_leaves_give_the_bits_of_single_ones() {
+    runs_of_leaves::<f64>();
+    runs_of_leaves::<f32>();
 }
 
 #[test]

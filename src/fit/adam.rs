@@ -1,8 +1,10 @@
 //! Adam, AMSGrad and AdamW, as `torch.optim.Adam` and `torch.optim.AdamW` define them.
 
+use super::groups::settings_of_parameters;
 use super::matching::Matching;
 use super::state::State;
 use super::stepper::{Stepper, fraction, not_negative};
+use crate::backend::interp::Level;
 use crate::error::Result;
 use crate::real::Real;
 use crate::runtime::params::{Grad, Params};
@@ -64,6 +66,7 @@ pub struct Adam<T: Real = f64> {
     square: Vec<T>,
     /// Stays empty without `amsgrad`.
     largest: Vec<T>,
+    level: Level,
 }
 
 impl<T: Real> Adam<T> {
@@ -80,6 +83,7 @@ impl<T: Real> Adam<T> {
             mean: Vec::new(),
             square: Vec::new(),
             largest: Vec::new(),
+            level: Level::best(),
         }
     }
 
@@ -107,19 +111,7 @@ impl<T: Real> Adam<T> {
         self
     }
 
-    /// Multiplies the learning rate by this for one parameter (finite, at least 0), as a parameter group in PyTorch has a learning rate of its own.
-    /// A name that no parameter has is an error of the first step.
-    pub fn learning_rate_factor(mut self, param: &str, factor: f64) -> Self {
-        self.matching.set_learning_rate_factor(param, factor);
-        self
-    }
-
-    /// The weight decay of one parameter (finite, at least 0), in place of [`Adam::weight_decay`]: 0 for an intercept, say.
-    /// A name that no parameter has is an error of the first step.
-    pub fn weight_decay_of(mut self, param: &str, weight_decay: f64) -> Self {
-        self.matching.set_weight_decay(param, weight_decay);
-        self
-    }
+    settings_of_parameters! { "Adam::weight_decay" }
 
     /// Whether all settings are in their ranges; every step looks too.
     ///
@@ -154,24 +146,20 @@ impl<T: Real> Stepper<T> for Adam<T> {
         self.square.resize(n, T::default());
         self.largest.resize(if self.amsgrad { n } else { 0 }, T::default());
         for run in runs {
-            let (rate, decay) = (self.learning_rate * run.learning_rate_factor, run.weight_decay.unwrap_or(self.weight_decay));
-            let rule = Rule::new(rate, self.betas, self.eps, decay, self.decoupled).at(run.count);
-            let g = &grad.values()[run.grad.clone()];
-            let x = &mut theta.values_mut()[run.theta.clone()];
+            let (rate, decay) = run.settings(self.learning_rate, self.weight_decay);
+            let rule = Rule::new(rate, self.betas, self.eps, run.count);
+            let (x, g) = (&mut theta.values_mut()[run.theta.clone()], &grad.values()[run.grad.clone()]);
             let (m, v) = (&mut self.mean[run.theta.clone()], &mut self.square[run.theta.clone()]);
-            if self.amsgrad {
-                let u = &mut self.largest[run.theta.clone()];
-                for ((((x, g), m), v), u) in x.iter_mut().zip(g).zip(m).zip(v).zip(u) {
-                    let at = rule.averages(*x, *g, m, v);
-                    // Written so that a NaN stays.
-                    *u = if *v <= *u { *u } else { *v };
-                    *x = rule.moved(at, *m, *u);
-                }
+            let u: &mut [T] = if self.amsgrad { &mut self.largest[run.theta.clone()] } else { &mut [] };
+            let level = run.level(self.level);
+            if decay == 0.0 {
+                level.here(|| rule.update(x, g, (m, v, u), |_, g| g, |x| x));
+            } else if self.decoupled {
+                let shrink = T::from_f64(1.0 - rate * decay);
+                level.here(|| rule.update(x, g, (m, v, u), |_, g| g, |x| x * shrink));
             } else {
-                for (((x, g), m), v) in x.iter_mut().zip(g).zip(m).zip(v) {
-                    let at = rule.averages(*x, *g, m, v);
-                    *x = rule.moved(at, *m, *v);
-                }
+                let decay = T::from_f64(decay);
+                level.here(|| rule.update(x, g, (m, v, u), |x, g| g + decay * x, |x| x));
             }
         }
         Ok(())
@@ -210,57 +198,56 @@ impl<T: Real> Stepper<T> for Adam<T> {
 /// The numbers of one step, rounded to the number type.
 #[derive(Clone, Copy)]
 struct Rule<T> {
-    learning_rate: f64,
-    betas: (f64, f64),
     keep: (T, T),
     take: (T, T),
     eps: T,
-    /// Added to the gradient, times the parameter.
-    decay: Option<T>,
-    /// What the parameter shrinks by.
-    shrink: Option<T>,
     step_size: T,
     root: T,
 }
 
 impl<T: Real> Rule<T> {
-    fn new(learning_rate: f64, betas: (f64, f64), eps: f64, weight_decay: f64, decoupled: bool) -> Self {
-        let decays = weight_decay != 0.0;
+    /// With the bias corrections of step `t`, from 1.
+    fn new(learning_rate: f64, betas: (f64, f64), eps: f64, t: u64) -> Self {
+        let number = T::from_f64;
         Rule {
-            learning_rate,
-            betas,
-            keep: (T::from_f64(betas.0), T::from_f64(betas.1)),
-            take: (T::from_f64(1.0 - betas.0), T::from_f64(1.0 - betas.1)),
-            eps: T::from_f64(eps),
-            decay: (decays && !decoupled).then(|| T::from_f64(weight_decay)),
-            shrink: (decays && decoupled).then(|| T::from_f64(1.0 - learning_rate * weight_decay)),
-            step_size: T::default(),
-            root: T::default(),
+            keep: (number(betas.0), number(betas.1)),
+            take: (number(1.0 - betas.0), number(1.0 - betas.1)),
+            eps: number(eps),
+            step_size: number(learning_rate / correction(betas.0, t)),
+            root: number(correction(betas.1, t).sqrt()),
         }
     }
 
-    /// With the bias corrections of step `t`, from 1.
-    fn at(mut self, t: u64) -> Self {
-        let correction = |beta: f64| 1.0 - beta.powf(t as f64);
-        self.step_size = T::from_f64(self.learning_rate / correction(self.betas.0));
-        self.root = T::from_f64(correction(self.betas.1).sqrt());
-        self
-    }
-
-    /// Moves the averages on; gives back the parameter, shrunk where decay is decoupled.
+    /// One step of a run of numbers, scaled by the largest average square if there is room for it. `decayed` puts weight decay into the gradient, and
+    /// `shrunk` into the parameter, or they don't: nothing is decided inside of the loops.
     #[inline(always)]
-    fn averages(&self, x: T, g: T, m: &mut T, v: &mut T) -> T {
-        let g = self.decay.map_or(g, |decay| g + decay * x);
-        *m = self.keep.0 * *m + self.take.0 * g;
-        *v = self.keep.1 * *v + self.take.1 * g * g;
-        self.shrink.map_or(x, |shrink| x * shrink)
+    fn update(self, x: &mut [T], g: &[T], (m, v, u): (&mut [T], &mut [T], &mut [T]), decayed: impl Fn(T, T) -> T, shrunk: impl Fn(T) -> T) {
+        let Rule { keep, take, eps, step_size, root } = self;
+        let average = |g: T, m: &mut T, v: &mut T| {
+            *m = keep.0 * *m + take.0 * g;
+            *v = keep.1 * *v + take.1 * g * g;
+        };
+        let moved = |x: T, m: T, v: T| x - step_size * m / (v.sqrt() / root + eps);
+        if u.is_empty() {
+            for (((x, g), m), v) in x.iter_mut().zip(g).zip(m).zip(v) {
+                average(decayed(*x, *g), m, v);
+                *x = moved(shrunk(*x), *m, *v);
+            }
+        } else {
+            for ((((x, g), m), v), u) in x.iter_mut().zip(g).zip(m).zip(v).zip(u) {
+                average(decayed(*x, *g), m, v);
+                // Written so that a NaN stays.
+                *u = if *v <= *u { *u } else { *v };
+                *x = moved(shrunk(*x), *m, *u);
+            }
+        }
     }
+}
 
-    /// The parameter after the step.
-    #[inline(always)]
-    fn moved(&self, x: T, m: T, v: T) -> T {
-        x - self.step_size * m / (v.sqrt() / self.root + self.eps)
-    }
+/// `1 - beta^t`.
+fn correction(beta: f64, t: u64) -> f64 {
+    // ln(beta) is at most beta - 1: the power is below 2^-57 and the difference 1, without the power's 10 ns.
+    if (1.0 - beta) * t as f64 > 40.0 { 1.0 } else { 1.0 - beta.powf(t as f64) }
 }
 
 /// AdamW: Adam with weight decay applied to the parameters and not to the gradient, with the rules of `torch.optim.AdamW`.

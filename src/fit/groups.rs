@@ -5,6 +5,28 @@ use crate::error::Result;
 use crate::real::Real;
 use crate::runtime::params::Layout;
 
+/// The settings of single parameters, as methods of a stepper that has a `matching`. `$decay` is the setter of its weight decay; what comes before it
+/// is added to the first method's documentation.
+macro_rules! settings_of_parameters {
+    ($(#[$example:meta])* $decay:literal) => {
+        /// Multiplies the learning rate by this for one parameter (finite, at least 0), as a parameter group in PyTorch has a learning rate of its own.
+        /// A name that no parameter has is an error of the first step.
+        $(#[$example])*
+        pub fn learning_rate_factor(mut self, param: &str, factor: f64) -> Self {
+            self.matching.set_learning_rate_factor(param, factor);
+            self
+        }
+
+        #[doc = concat!("The weight decay of one parameter (finite, at least 0), in place of [`", $decay, "`]: 0 for an intercept, say.")]
+        /// A name that no parameter has is an error of the first step.
+        pub fn weight_decay_of(mut self, param: &str, weight_decay: f64) -> Self {
+            self.matching.set_weight_decay(param, weight_decay);
+            self
+        }
+    };
+}
+pub(super) use settings_of_parameters;
+
 /// Parameters with settings of their own, in the order they were named.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Groups(Vec<Group>);

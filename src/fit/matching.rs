@@ -2,11 +2,15 @@
 
 use super::groups::Groups;
 use super::state::State;
+use crate::backend::interp::Level;
 use crate::error::Result;
 use crate::real::Real;
 use crate::runtime::params::Layout;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// Numbers in a run that are too few for wide vectors.
+const SHORT: usize = 64;
 
 /// A run of numbers that lie side by side in the parameters and in the gradient, have the same settings and have taken the same number of steps.
 #[derive(Clone, PartialEq, Debug)]
@@ -23,6 +27,18 @@ pub struct Run {
     pub weight_decay: Option<f64>,
     /// The parameters in it, by their place in the layout.
     params: Range<usize>,
+}
+
+impl Run {
+    /// The learning rate and the weight decay of these numbers, given the stepper's own.
+    pub fn settings(&self, learning_rate: f64, weight_decay: f64) -> (f64, f64) {
+        (learning_rate * self.learning_rate_factor, self.weight_decay.unwrap_or(weight_decay))
+    }
+
+    /// The level to compute it at: wide vectors only cost where a run is short.
+    pub(super) fn level(&self, best: Level) -> Level {
+        if self.theta.len() < SHORT { Level::BASELINE } else { best }
+    }
 }
 
 /// The book-keeping that every stepper needs: matches gradients to parameters by name, counts the steps of each parameter, and knows which

@@ -1,8 +1,10 @@
 //! Gradient descent with momentum, dampening, Nesterov's look-ahead and weight decay, as `torch.optim.SGD` defines them.
 
-use super::matching::{Matching, Run};
+use super::groups::settings_of_parameters;
+use super::matching::Matching;
 use super::state::State;
 use super::stepper::{Stepper, bad, not_negative};
+use crate::backend::interp::Level;
 use crate::error::Result;
 use crate::real::Real;
 use crate::runtime::params::{Grad, Params};
@@ -59,12 +61,14 @@ pub struct Sgd<T: Real = f64> {
     weight_decay: f64,
     matching: Matching,
     buffer: Vec<T>,
+    level: Level,
 }
 
 impl<T: Real> Sgd<T> {
     /// Plain gradient descent with this learning rate (finite, at least 0): no momentum, no weight decay.
     pub fn new(learning_rate: f64) -> Self {
-        Sgd { learning_rate, momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0, matching: Matching::new(), buffer: Vec::new() }
+        let (matching, level) = (Matching::new(), Level::best());
+        Sgd { learning_rate, momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0, matching, buffer: Vec::new(), level }
     }
 
     /// The share of the last step that is kept (finite, at least 0; default 0, which is none).
@@ -91,35 +95,25 @@ impl<T: Real> Sgd<T> {
         self
     }
 
-    /// Multiplies the learning rate by this for one parameter (finite, at least 0), as a parameter group in PyTorch has a learning rate of its own.
-    /// A name that no parameter has is an error of the first step.
-    ///
-    /// ```
-    /// use tapeless::fit::{Sgd, Stepper};
-    /// use tapeless::prelude::*;
-    /// # fn main() -> tapeless::Result<()> {
-    /// let g = Graph::new();
-    /// let program = (g.param("a") + g.param("b")).compile()?;
-    /// let data = program.bind::<&str, &[f64]>([])?;
-    /// let mut theta = program.zeros();
-    /// let (_, grad) = data.value_and_grad(&theta)?;
-    /// Sgd::new(0.5).learning_rate_factor("b", 0.25).step(&mut theta, &grad)?;
-    /// assert_eq!(theta.values(), [-0.5, -0.125]);
-    /// let error = Sgd::new(0.5).weight_decay_of("c", 0.1).step(&mut theta, &grad).unwrap_err();
-    /// assert_eq!(error.to_string(), "no parameter `c`; the program has `a`, `b`");
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn learning_rate_factor(mut self, param: &str, factor: f64) -> Self {
-        self.matching.set_learning_rate_factor(param, factor);
-        self
-    }
-
-    /// The weight decay of one parameter (finite, at least 0), in place of [`Sgd::weight_decay`]: 0 for an intercept, say.
-    /// A name that no parameter has is an error of the first step.
-    pub fn weight_decay_of(mut self, param: &str, weight_decay: f64) -> Self {
-        self.matching.set_weight_decay(param, weight_decay);
-        self
+    settings_of_parameters! {
+        ///
+        /// ```
+        /// use tapeless::fit::{Sgd, Stepper};
+        /// use tapeless::prelude::*;
+        /// # fn main() -> tapeless::Result<()> {
+        /// let g = Graph::new();
+        /// let program = (g.param("a") + g.param("b")).compile()?;
+        /// let data = program.bind::<&str, &[f64]>([])?;
+        /// let mut theta = program.zeros();
+        /// let (_, grad) = data.value_and_grad(&theta)?;
+        /// Sgd::new(0.5).learning_rate_factor("b", 0.25).step(&mut theta, &grad)?;
+        /// assert_eq!(theta.values(), [-0.5, -0.125]);
+        /// let error = Sgd::new(0.5).weight_decay_of("c", 0.1).step(&mut theta, &grad).unwrap_err();
+        /// assert_eq!(error.to_string(), "no parameter `c`; the program has `a`, `b`");
+        /// # Ok(())
+        /// # }
+        /// ```
+        "Sgd::weight_decay"
     }
 
     /// Whether all settings are in their ranges; every step looks too.
@@ -151,33 +145,23 @@ impl<T: Real> Stepper<T> for Sgd<T> {
     fn step(&mut self, theta: &mut Params<T>, grad: &Grad<T>) -> Result<()> {
         self.check()?;
         let runs = self.matching.begin(theta.layout(), grad.layout())?;
-        let (learning_rate, weight_decay) = (self.learning_rate, self.weight_decay);
-        let rate = |run: &Run| T::from_f64(learning_rate * run.learning_rate_factor);
-        let decay = |run: &Run| Some(run.weight_decay.unwrap_or(weight_decay)).filter(|decay| *decay != 0.0).map(T::from_f64);
-        let decayed = |decay: Option<T>, x: T, g: T| decay.map_or(g, |decay| g + decay * x);
-        if self.momentum == 0.0 {
-            for run in runs {
-                let (rate, decay) = (rate(run), decay(run));
-                for (x, g) in theta.values_mut()[run.theta.clone()].iter_mut().zip(&grad.values()[run.grad.clone()]) {
-                    *x = *x - rate * decayed(decay, *x, *g);
-                }
-            }
-            return Ok(());
+        if self.momentum != 0.0 {
+            self.buffer.resize(theta.values().len(), T::default());
         }
-        self.buffer.resize(theta.values().len(), T::default());
-        let momentum = T::from_f64(self.momentum);
-        let nesterov = self.nesterov;
         for run in runs {
-            let (rate, decay) = (rate(run), decay(run));
-            let buffer = &mut self.buffer[run.theta.clone()];
+            let (rate, decay) = run.settings(self.learning_rate, self.weight_decay);
             // The first step takes the gradient whole. `0 * 0 + 1 * g` is `g` but for the sign of a zero.
             let (keep, take) = if run.count == 1 { (0.0, 1.0) } else { (self.momentum, 1.0 - self.dampening) };
-            let (keep, take) = (T::from_f64(keep), T::from_f64(take));
-            for ((x, g), b) in theta.values_mut()[run.theta.clone()].iter_mut().zip(&grad.values()[run.grad.clone()]).zip(buffer) {
-                let g = decayed(decay, *x, *g);
-                *b = keep * *b + take * g;
-                let g = if nesterov { g + momentum * *b } else { *b };
-                *x = *x - rate * g;
+            let number = T::from_f64;
+            let rule = Rule { rate: number(rate), keep: number(keep), take: number(take), momentum: number(self.momentum), nesterov: self.nesterov };
+            let (x, g) = (&mut theta.values_mut()[run.theta.clone()], &grad.values()[run.grad.clone()]);
+            let buffer: &mut [T] = if self.momentum == 0.0 { &mut [] } else { &mut self.buffer[run.theta.clone()] };
+            let level = run.level(self.level);
+            if decay == 0.0 {
+                level.here(|| rule.update(x, g, buffer, |_, g| g));
+            } else {
+                let decay = number(decay);
+                level.here(|| rule.update(x, g, buffer, |x, g| g + decay * x));
             }
         }
         Ok(())
@@ -207,5 +191,40 @@ impl<T: Real> Stepper<T> for Sgd<T> {
         self.learning_rate = state.learning_rate;
         self.buffer = vectors.next().unwrap_or_default();
         Ok(())
+    }
+}
+
+/// The numbers of one step, rounded to the number type.
+#[derive(Clone, Copy)]
+struct Rule<T> {
+    rate: T,
+    keep: T,
+    take: T,
+    momentum: T,
+    nesterov: bool,
+}
+
+impl<T: Real> Rule<T> {
+    /// One step of a run of numbers, without momentum if there is no buffer. `decayed` puts weight decay into the gradient, or doesn't: nothing is
+    /// decided inside of the loops.
+    #[inline(always)]
+    fn update(self, x: &mut [T], g: &[T], buffer: &mut [T], decayed: impl Fn(T, T) -> T) {
+        let Rule { rate, keep, take, momentum, nesterov } = self;
+        if buffer.is_empty() {
+            for (x, g) in x.iter_mut().zip(g) {
+                *x = *x - rate * decayed(*x, *g);
+            }
+        } else if nesterov {
+            for ((x, g), b) in x.iter_mut().zip(g).zip(buffer) {
+                let g = decayed(*x, *g);
+                *b = keep * *b + take * g;
+                *x = *x - rate * (g + momentum * *b);
+            }
+        } else {
+            for ((x, g), b) in x.iter_mut().zip(g).zip(buffer) {
+                *b = keep * *b + take * decayed(*x, *g);
+                *x = *x - rate * *b;
+            }
+        }
     }
 }

@@ -36,6 +36,12 @@ functions!(recipes);
 
 /// One elementwise operation.
 pub fn elem<A: Math>(a: &mut A, op: Elem, x: &[A::F]) -> A::F {
+    elem_here(a, op, x)
+}
+
+/// The same, compiled into its caller and so for the caller's CPU.
+#[inline(always)]
+pub fn elem_here<A: Math>(a: &mut A, op: Elem, x: &[A::F]) -> A::F {
     let compare = |a: &mut A, m: A::M| {
         let (one, zero) = (a.lit(1.0), a.lit(0.0));
         a.select(m, one, zero)

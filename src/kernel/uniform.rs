@@ -1,7 +1,7 @@
 //! The call stage's program: values without samples, computed in `f64` whatever the samples' type, by the same lowering and recipes as the
 //! kernels, interpreted over one number.
 
-use super::arith::Scalar;
+use super::arith;
 use super::lower;
 use crate::graph::dense::Dense;
 use crate::graph::{Axis, Dag, Fold, NodeId, Op};
@@ -52,14 +52,18 @@ impl Operand {
     }
 }
 
+/// One number from numbers: slot from slots. An operation of fewer than three operands repeats its first.
+#[derive(Clone, Copy, Debug)]
+struct Scalar {
+    op: Elem,
+    out: u32,
+    args: [u32; 3],
+}
+
 #[derive(Clone, Debug)]
 enum Instruction {
-    /// One number from numbers: the common case, without index arithmetic.
-    Scalar {
-        op: Elem,
-        out: usize,
-        args: SmallVec<[usize; 3]>,
-    },
+    /// A run of these: the common case, without index arithmetic.
+    Scalars(Vec<Scalar>),
     Elem {
         op: Elem,
         out: usize,
@@ -102,14 +106,22 @@ pub struct UniformProgram {
 impl UniformProgram {
     /// The program that computes these nodes. Inputs, constants and the count have their slots filled already.
     pub fn new(dag: &Dag, slots: &[usize], nodes: &[NodeId]) -> Self {
-        let mut instructions = Vec::new();
+        let mut instructions: Vec<Instruction> = Vec::new();
         for id in nodes {
             let node = dag.node(*id);
             let out = slots[id.index()];
             let entries = node.shape.entries();
-            instructions.push(match &node.op {
+            let instruction = match &node.op {
                 Op::Const(_) | Op::Param(_) | Op::Count | Op::Data(_) => continue,
-                Op::Elem(op) if entries == 1 => Instruction::Scalar { op: *op, out, args: node.args.iter().map(|a| slots[a.index()]).collect() },
+                Op::Elem(op) if entries == 1 => {
+                    let at = |k: usize| slots[node.args.get(k).unwrap_or(&node.args[0]).index()] as u32;
+                    let scalar = Scalar { op: *op, out: out as u32, args: [at(0), at(1), at(2)] };
+                    if let Some(Instruction::Scalars(run)) = instructions.last_mut() {
+                        run.push(scalar);
+                        continue;
+                    }
+                    Instruction::Scalars(vec![scalar])
+                }
                 Op::Elem(op) => {
                     let args = node.args.iter().map(|a| Operand::of(dag, slots, *a, node.shape.dims())).collect();
                     Instruction::Elem { op: *op, out, entries, args }
@@ -135,14 +147,15 @@ impl UniformProgram {
                 }
                 Op::Gather => unreachable!("a gathered row belongs to a sample"),
                 Op::Reduce(_, Axis::Samples) | Op::SumBy(_) => unreachable!("a pass computes reductions over samples"),
-            });
+            };
+            instructions.push(instruction);
         }
         UniformProgram { instructions }
     }
 
     /// How many instructions there are.
     pub fn len(&self) -> usize {
-        self.instructions.len()
+        self.instructions.iter().map(|i| if let Instruction::Scalars(run) = i { run.len() } else { 1 }).sum()
     }
 
     /// Whether there is nothing to do.
@@ -150,17 +163,31 @@ impl UniformProgram {
         self.instructions.is_empty()
     }
 
-    /// Runs over the slots.
+    /// Runs over the slots, compiled for the baseline.
     pub fn run(&self, slots: &mut [f64]) {
-        let mut numbers = Scalar::<f64>::new();
+        self.run_with(slots, |op, x| lower::elem(&mut arith::Scalar::<f64>::new(), op, x));
+    }
+
+    /// Runs over the slots, compiled into the caller; `elem` is [`lower::elem`] over numbers, as compiled for the caller.
+    #[inline(always)]
+    pub fn run_with(&self, slots: &mut [f64], elem: impl Fn(Elem, &[f64; 3]) -> f64) {
         for instruction in &self.instructions {
             match instruction {
-                Instruction::Scalar { op, out, args } => {
-                    let mut x = [0.0; 3];
-                    for (x, at) in x.iter_mut().zip(args) {
-                        *x = slots[*at];
+                Instruction::Scalars(run) => {
+                    for Scalar { op, out, args } in run {
+                        let x = |k: usize| slots[args[k] as usize];
+                        // The common ones need no call.
+                        slots[*out as usize] = match op {
+                            Elem::Add => x(0) + x(1),
+                            Elem::Sub => x(0) - x(1),
+                            Elem::Mul => x(0) * x(1),
+                            Elem::Div => x(0) / x(1),
+                            Elem::Square => x(0) * x(0),
+                            Elem::Recip => 1.0 / x(0),
+                            Elem::Neg => -x(0),
+                            other => elem(*other, &[x(0), x(1), x(2)]),
+                        };
                     }
-                    slots[*out] = lower::elem(&mut numbers, *op, &x);
                 }
                 Instruction::Elem { op, out, entries, args } => {
                     // Slots are given in the order of the nodes, so the operands lie before the result.
@@ -173,7 +200,7 @@ impl UniformProgram {
                         for (x, arg) in x.iter_mut().zip(args) {
                             *x = slots[arg.at(e)];
                         }
-                        slots[out + e] = lower::elem(&mut numbers, *op, &x);
+                        slots[out + e] = elem(*op, &x);
                     }
                 }
                 Instruction::Copy { out, entries, from } => {

@@ -89,7 +89,7 @@ impl<T: Real> Ahead<T> {
         let mut run = |uniforms: &[T], sums: &mut [f64]| {
             let Leaf { columns, rows, made, start, len, outputs, terms, .. } = &mut *leaf;
             let mut leaf = Leaf { columns, rows: *rows, made, start: *start, len: *len, uniforms, outputs, terms };
-            pass.run(&mut leaf, scratch, sums);
+            pass.run_here(&mut leaf, scratch, sums);
         };
         run(uniforms, sums);
         let mut far = false;
@@ -115,7 +115,7 @@ impl<T: Real> Ahead<T> {
         let Worker { scratch, first, last, held, .. } = worker;
         let mut look = |start: usize, len: usize, maxima: &mut [f64]| {
             let Leaf { columns, rows, made, uniforms, .. } = *leaf;
-            self.executable.run(&mut Leaf { columns, rows, made, start, len, uniforms, outputs: &mut [], terms: &mut [] }, scratch, maxima);
+            self.executable.run_here(&mut Leaf { columns, rows, made, start, len, uniforms, outputs: &mut [], terms: &mut [] }, scratch, maxima);
         };
         let of = |shift: &Shift, maxima: &[f64]| level(shift.tops.iter().map(|(_, top)| maxima[*top as usize]));
         let mut calm = self.ends && leaf.len > SHORT;

@@ -320,7 +320,7 @@ impl<'d, T: Real> Runner<'d, T> {
 impl<T: Real> Moment<'_, T> {
     fn run(&mut self, stages: &[CompiledStage<T>], columns: &[Chosen<'_, T>], window: &Window, room: &mut (Vec<&'static [T]>, Vec<LabelColumn<'static>>)) {
         for (k, (stage, pass)) in stages.iter().zip(&self.passes).enumerate() {
-            stage.uniforms.run(&mut self.workspace.slots);
+            stage.run_uniforms(&mut self.workspace.slots);
             if let (Some(compiled), Some(BatchPass { columns: places, rows, labels, workers })) = (&stage.pass, pass) {
                 let mut slices: Vec<&[T]> = emptied(std::mem::take(&mut room.0));
                 let mut label_slices: Vec<LabelColumn<'_>> = emptied(std::mem::take(&mut room.1));

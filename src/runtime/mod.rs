@@ -16,6 +16,4 @@ mod rows;
 pub mod tree;
 mod twins;
 
-/// Samples in a leaf of the reduction tree. A leaf's sums are made in lanes in a fixed order, and leaves are combined pairwise, so a result
-/// depends on the number of samples only. 4096 samples of one `f64` column are 32 KiB: about 2 us of work for the cheapest kernel.
-pub const LEAF: usize = 4096;
+pub use crate::backend::LEAF;

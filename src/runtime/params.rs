@@ -248,8 +248,14 @@ impl<T: Real> Params<T> {
     }
 
     /// Whether the layouts are the same.
+    #[inline]
     pub(crate) fn fits(&self, layout: &Arc<Layout>) -> bool {
-        Arc::ptr_eq(&self.layout, layout) || *self.layout == **layout
+        /// Not the usual case, so not in its way.
+        #[cold]
+        fn alike(one: &Layout, other: &Layout) -> bool {
+            one == other
+        }
+        Arc::ptr_eq(&self.layout, layout) || alike(&self.layout, layout)
     }
 }
 

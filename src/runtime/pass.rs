@@ -29,6 +29,8 @@ pub struct CompiledPass<T> {
     /// What it does.
     pub kernels: PassKernels,
     executable: Twins<T>,
+    /// Leaves in one call of it.
+    leaves: usize,
     /// What finds the maxima that sums are relative to.
     ahead: Option<Ahead<T>>,
     combine: Combine,
@@ -98,7 +100,9 @@ impl<T: Real> CompiledPass<T> {
         let ahead = Ahead::new(&kernels, backend);
         let leaf = ahead.as_ref().map_or(LEAF, |_| ahead::leaf(kernels.columns.len() * size_of::<T>()));
         let writes_outputs = kernels.steps.iter().flat_map(|s| &s.insts).any(|i| matches!(i, Inst::Output(at, _) if (at.base as usize) < kernels.outputs));
-        CompiledPass { writes_outputs, cost: kernels.cost().max(1), combine: Combine::of(&kernels), executable, ahead, leaf, kernels }
+        // Sums relative to a leaf's own maximum are made leaf by leaf.
+        let leaves = if ahead.is_some() { 1 } else { executable.for_columns().leaves() };
+        CompiledPass { writes_outputs, cost: kernels.cost().max(1), combine: Combine::of(&kernels), executable, leaves, ahead, leaf, kernels }
     }
 
     /// Those of the pass's columns that are entries of rows; what runs over them is made ready.
@@ -138,7 +142,7 @@ impl<T: Real> CompiledPass<T> {
         Worker {
             scratch: self.executable.scratches(),
             ahead: self.ahead.as_ref().map(|ahead| ahead.new_worker(&self.kernels)),
-            sums: vec![0.0; self.combine.width()],
+            sums: vec![0.0; self.combine.width() * self.leaves],
             tree: Tree::new(self.combine.clone(), samples.div_ceil(self.leaf)),
             columns: LeafColumns::new(&self.kernels, samples),
         }
@@ -148,10 +152,15 @@ impl<T: Real> CompiledPass<T> {
         workers.idle.pop().unwrap_or_else(|| Box::new(self.new_worker(workers.samples)))
     }
 
-    /// Runs over the samples with the caller's worker, and others where threads pay. `partials` is room for [`Self::room`] numbers.
+    /// Runs over the samples with the caller's worker, and others where threads pay. `partials` is room for [`Self::room`] numbers. The caller has
+    /// set the floating-point environment ([`environment::with_default`]).
     pub fn run(&self, data: Samples<'_, T>, own: &mut Worker<T>, workers: &Workers<T>, partials: &mut [f64], results: Results<'_, T>) {
         let Results { totals, groups, outputs } = results;
         let samples = data.len;
+        if samples <= LEAF && outputs.is_empty() {
+            self.run_chunk(data, own, totals, groups, &mut []);
+            return;
+        }
         let chunk = chunk_samples(samples);
         let parallel = samples > chunk && samples.saturating_mul(self.cost) >= PARALLEL_WORK && rayon::current_num_threads() > 1;
         let mut slices: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
@@ -195,33 +204,44 @@ impl<T: Real> CompiledPass<T> {
     fn run_chunk(&self, data: Samples<'_, T>, worker: &mut Worker<T>, out: &mut [f64], groups: &mut [Vec<Carried>], outputs: &mut [&mut [T]]) {
         let Samples { start, len, .. } = data;
         if len <= self.leaf && len > 0 {
-            self.run_leaf(data, worker, outputs);
-            out.copy_from_slice(&worker.sums);
+            self.run_leaves(data, worker, out, outputs);
             worker.columns.add_to(groups, &self.kernels, data.labels, start, len);
             return;
         }
+        // Rows come tile by tile, to one leaf at a time.
+        let run = if data.rows.is_some() { self.leaf } else { self.leaves * self.leaf };
+        let mut sums = std::mem::take(&mut worker.sums);
         worker.tree.clear();
         let mut done = 0;
         while done < len {
-            let n = self.leaf.min(len - done);
+            let n = run.min(len - done);
+            let rows = &mut sums[..n.div_ceil(self.leaf) * self.combine.width()];
             let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(|o| &mut o[done..done + n]).collect();
-            self.run_leaf(Samples { start: start + done, len: n, ..data }, worker, &mut parts);
-            worker.tree.push(&mut worker.sums);
+            self.run_leaves(Samples { start: start + done, len: n, ..data }, worker, rows, &mut parts);
+            worker.tree.combine_run(rows, out);
+            // A run of leaves is a node of the tree, as a leaf is.
+            if len > run {
+                worker.tree.push(out);
+            }
             worker.columns.add_to(groups, &self.kernels, data.labels, start + done, n);
             done += n;
         }
-        worker.tree.finish(out);
+        worker.sums = sums;
+        if len == 0 || len > run {
+            worker.tree.finish(out);
+        }
     }
 
-    /// One leaf: its accumulators are left in the worker's `sums`, its groups' terms in the worker's columns.
-    fn run_leaf(&self, data: Samples<'_, T>, worker: &mut Worker<T>, outputs: &mut [&mut [T]]) {
-        let Worker { scratch, ahead, sums, columns: made, .. } = worker;
+    /// As many leaves as the executable takes in one call, at most: their accumulators into `sums`, a row for each, groups' terms into the worker's
+    /// columns.
+    fn run_leaves(&self, data: Samples<'_, T>, worker: &mut Worker<T>, sums: &mut [f64], outputs: &mut [&mut [T]]) {
+        let Worker { scratch, ahead, columns: made, .. } = worker;
         let Samples { columns, rows, labels, uniforms, slots, start, len } = data;
         made.fill(&self.kernels, labels, slots, start, len);
         let mut leaf = Leaf { columns, rows, made: &made.made, start, len, uniforms, outputs, terms: &mut made.terms };
         match (&self.ahead, ahead) {
             (Some(own), Some(worker)) => own.run(&self.executable, &mut leaf, scratch, worker, sums),
-            _ => self.executable.run(&mut leaf, scratch, sums),
+            _ => self.executable.run_here(&mut leaf, scratch, sums),
         }
     }
 
@@ -251,12 +271,14 @@ impl<T: Real> CompiledPass<T> {
         let mut waves = parts.chunks_mut(width).enumerate().map(|(w, parts)| (w * width, parts));
         let compute = |wave: &mut Vec<Box<Worker<T>>>, (first, parts): (usize, &mut [Vec<&mut [T]>])| {
             wave.par_iter_mut().zip(parts).enumerate().for_each(|(k, (worker, part))| {
-                environment::with_default(|| self.run_leaf(leaf(first + k), worker, part));
+                let mut sums = std::mem::take(&mut worker.sums);
+                environment::with_default(|| self.run_leaves(leaf(first + k), worker, &mut sums[..self.combine.width()], part));
+                worker.sums = sums;
             });
         };
         let mut add_up = |wave: &mut Vec<Box<Worker<T>>>, first: usize, count: usize| {
             for (k, worker) in wave.iter_mut().take(count).enumerate() {
-                own.tree.push(&mut worker.sums);
+                own.tree.push(&mut worker.sums[..self.combine.width()]);
                 let part = leaf(first + k);
                 worker.columns.add_to(groups, &self.kernels, part.labels, part.start, part.len);
             }
@@ -291,6 +313,9 @@ impl<T: Real> CompiledPass<T> {
 
     /// Numbers that `run` needs for partial results.
     pub fn room(&self, samples: usize) -> usize {
+        if samples <= self.leaf {
+            return 0;
+        }
         let chunks = samples.div_ceil(chunk_samples(samples).max(1));
         if chunks > 1 { chunks * self.combine.width() } else { 0 }
     }

@@ -3,6 +3,7 @@
 use super::columns::Table;
 use super::groups::{self, Carried};
 use super::pass::{CompiledPass, Results, Samples, Worker, Workers};
+use crate::backend::interp::Level;
 use crate::backend::rows::{LeafRows, RowColumns};
 use crate::backend::{Backend, environment};
 use crate::column::Column;
@@ -20,8 +21,19 @@ use std::ops::Range;
 
 /// A stage ready to run.
 pub(super) struct CompiledStage<T> {
-    pub(super) uniforms: UniformProgram,
+    uniforms: UniformProgram,
+    level: Level,
     pub(super) pass: Option<CompiledPass<T>>,
+}
+
+impl<T> CompiledStage<T> {
+    /// Computes the stage's values without samples.
+    #[inline]
+    pub(super) fn run_uniforms(&self, slots: &mut [f64]) {
+        if !self.uniforms.is_empty() {
+            self.level.uniforms(&self.uniforms, slots);
+        }
+    }
 }
 
 /// One result of a plan.
@@ -102,9 +114,11 @@ impl<T: Real> Plan<T> {
                 Slot::Columns(column..column + entries)
             })
             .collect();
+        let level = Level::best();
         let compile = |stages: &[Stage]| -> Vec<CompiledStage<T>> {
             let one = |stage: &Stage| CompiledStage {
                 uniforms: UniformProgram::new(&dag, &slots, &stage.uniforms),
+                level,
                 pass: stage.pass.as_ref().map(|p| CompiledPass::new(lower_pass(T::DOUBLE, &dag, p, &slots, &output_column, output_columns), backend)),
             };
             stages.iter().map(one).collect()
@@ -247,7 +261,7 @@ impl<'d, T: Real> BoundPlan<'d, T> {
             workspace.slots[slot] = table.samples as f64;
         }
         for (k, stage) in plan.bind.iter().enumerate() {
-            stage.uniforms.run(&mut workspace.slots);
+            stage.run_uniforms(&mut workspace.slots);
             if let Some(pass) = &stage.pass {
                 let BoundPass { columns, rows, labels, workers } = BoundPass::new(pass, table);
                 workspace.run_pass(k, pass, &columns, rows.as_ref().map(LeafRows::all), &labels, table.samples, &workers, &mut []);
@@ -268,7 +282,7 @@ impl<'d, T: Real> BoundPlan<'d, T> {
             *slot = x.to_f64();
         }
         for (k, (stage, resolved)) in plan.call.iter().zip(&self.passes).enumerate() {
-            stage.uniforms.run(&mut workspace.slots);
+            stage.run_uniforms(&mut workspace.slots);
             if let (Some(pass), Some(BoundPass { columns, rows, labels, workers })) = (&stage.pass, resolved) {
                 // Only the pass that writes per-sample results sees their columns.
                 let outputs: &mut [Vec<T>] = if pass.writes_outputs { &mut *outputs } else { &mut [] };
@@ -312,10 +326,11 @@ impl<T: Real> Workspace<T> {
         uniforms.extend(pass.kernels.uniforms.iter().map(|slot| T::from_f64(slots[*slot as usize])));
         partials.resize(pass.room(len), 0.0);
         totals.resize(pass.kernels.accumulators.len(), 0.0);
-        let groups = groups::clear(groups, &pass.kernels.group_sums);
+        let sums = &pass.kernels.group_sums;
+        let groups = if sums.is_empty() { &mut [][..] } else { groups::clear(groups, sums) };
         let samples = Samples { columns, rows, labels, uniforms, slots, start: 0, len };
         pass.run(samples, own, workers, partials, Results { totals, groups, outputs });
-        groups::finish(groups, &pass.kernels.group_sums, slots);
+        groups::finish(groups, sums, slots);
         for ((_, slot), total) in pass.kernels.accumulators.iter().zip(totals) {
             slots[*slot as usize] = *total;
         }

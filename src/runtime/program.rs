@@ -338,12 +338,19 @@ pub(super) fn scalar<T: Real>(plan: &Plan<T>, slots: &[f64]) -> T {
 
 /// The first output as a number, the others as the gradient.
 pub(super) fn value_and_grad<T: Real>(plan: &Plan<T>, slots: &[f64], grad: &mut Grad<T>) -> T {
-    let mut at = grad.values_mut().iter_mut();
+    let mut at = grad.values_mut();
     for output in &plan.outputs[1..] {
         let Slot::Uniform(range) = output else { unreachable!("a gradient by parameters has no samples") };
-        for (from, to) in slots[range.clone()].iter().zip(at.by_ref()) {
+        if let [from] = slots[range.clone()] {
+            at[0] = T::from_f64(from);
+            at = &mut at[1..];
+            continue;
+        }
+        let (now, later) = at.split_at_mut(range.len());
+        for (from, to) in slots[range.clone()].iter().zip(now) {
             *to = T::from_f64(*from);
         }
+        at = later;
     }
     scalar(plan, slots)
 }

@@ -118,11 +118,44 @@ impl Tree {
         self.count += 1;
     }
 
+    /// Combines the rows of an aligned run of leaves, one row each, as the tree does. The rows are used up.
+    ///
+    /// Numbers go one by one from row to row, not as copies of rows: what is read here was written one by one just before, and a wider read would
+    /// wait until those writes have reached the cache.
+    pub fn combine_run(&self, rows: &mut [f64], out: &mut [f64]) {
+        let width = self.combine.width();
+        let leaves = rows.len() / width.max(1);
+        if leaves < 2 {
+            out.copy_from_slice(rows);
+            return;
+        }
+        // What covers leaves `[k, k + 2 * half)` lies in the row of the last of them.
+        let mut half = 1;
+        while 2 * half < leaves {
+            for k in (0..leaves - half).step_by(2 * half) {
+                let (left, right) = rows.split_at_mut((k + half) * width);
+                let last = half.min(leaves - k - half) - 1;
+                self.combine.rows(&left[left.len() - width..], &mut right[last * width..][..width]);
+            }
+            half *= 2;
+        }
+        let (left, right) = rows.split_at(half * width);
+        let (left, right) = (&left[left.len() - width..], &right[right.len() - width..]);
+        if !self.combine.shifts.is_empty() {
+            out.copy_from_slice(right);
+            self.combine.rows(left, out);
+            return;
+        }
+        for (((fold, l), r), out) in self.combine.folds.iter().zip(left).zip(right).zip(out) {
+            *out = fold.combine(*l, *r);
+        }
+    }
+
     /// The result over all leaves; each fold's identity if there were none.
     pub fn finish(&self, out: &mut [f64]) {
         let width = self.combine.width();
         let mut started = false;
-        for level in (0..usize::BITS as usize).filter(|l| self.count >> l & 1 == 1) {
+        for level in (0..(usize::BITS - self.count.leading_zeros()) as usize).filter(|l| self.count >> l & 1 == 1) {
             let row = &self.levels[level * width..][..width];
             if started {
                 self.combine.rows(row, out);
@@ -156,7 +189,11 @@ mod tests {
     #[test]
     fn aligned_runs_combine_to_the_same_bits() {
         let leaves: Vec<f64> = (0..1000).map(|k| (k as f64 * 0.7).sin() * 1e3f64.powi(k % 7)).collect();
-        for n in [1, 2, 3, 63, 64, 65, 255, 999, 1000] {
+        for n in [1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 63, 64, 65, 255, 999, 1000] {
+            let mut rows = leaves[..n].to_vec();
+            let mut out = [0.0];
+            Tree::new(Combine::folds(vec![Fold::Sum]), n).combine_run(&mut rows, &mut out);
+            assert_eq!(out[0].to_bits(), total(&leaves[..n]).to_bits(), "{n} leaves in one run");
             for run in [1, 2, 4, 16, 128] {
                 let partials: Vec<f64> = leaves[..n].chunks(run).map(total).collect();
                 assert_eq!(total(&partials).to_bits(), total(&leaves[..n]).to_bits(), "{n} leaves in runs of {run}");

@@ -45,13 +45,13 @@ impl<T: Real> Twins<T> {
         &*self.columns
     }
 
-    /// Runs over a leaf.
-    pub fn run(&self, leaf: &mut Leaf<'_, '_, T>, scratches: &mut Scratches<T>, sums: &mut [f64]) {
+    /// Runs over a leaf, or over as many as the one for columns takes in one call, in the floating-point environment that is there.
+    pub fn run_here(&self, leaf: &mut Leaf<'_, '_, T>, scratches: &mut Scratches<T>, sums: &mut [f64]) {
         if leaf.rows.is_none() || self.columns.runs_by_tiles() {
-            self.columns.run(leaf, &mut scratches.columns, sums);
+            self.columns.run_here(leaf, &mut scratches.columns, sums);
             return;
         }
         let rows = self.rows.get().expect("binding rows made it ready");
-        rows.run(leaf, scratches.rows.get_or_insert_with(|| rows.scratch()), sums);
+        rows.run_here(leaf, scratches.rows.get_or_insert_with(|| rows.scratch()), sums);
     }
 }

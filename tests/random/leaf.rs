@@ -1,8 +1,8 @@
-//! Passes over one leaf of awkward numbers.
+//! Passes over leaves of awkward numbers.
 
 use super::Numbers;
 use tapeless::Real;
-use tapeless::backend::{Executable, Leaf};
+use tapeless::backend::{Executable, LEAF, Leaf};
 use tapeless::kernel::ir::PassKernels;
 
 /// A number from the whole range of the type, the awkward ones often.
@@ -43,7 +43,7 @@ pub fn awkward<T: Real>(numbers: &mut Numbers) -> T {
     T::from_f64(x)
 }
 
-/// Every number a pass gives over one leaf, as bits that are equal for all NaNs.
+/// Every number a pass gives over one leaf (or as many as the executable takes at once: then a row of sums each), as bits that are equal for all NaNs.
 pub fn run_pass<T: Real>(executable: &dyn Executable<T>, pass: &PassKernels, columns: &[Vec<T>], uniforms: &[T], start: usize, len: usize) -> Vec<u64> {
     // Data columns, then those made for the leaf.
     let (data, made) = columns.split_at(pass.columns.len());
@@ -52,7 +52,7 @@ pub fn run_pass<T: Real>(executable: &dyn Executable<T>, pass: &PassKernels, col
     let mut terms = vec![vec![T::default(); len].into_boxed_slice(); pass.terms()];
     let mut outputs = vec![vec![T::default(); len]; pass.outputs];
     let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
-    let mut sums = vec![0.0; pass.accumulators.len()];
+    let mut sums = vec![0.0; pass.accumulators.len() * len.div_ceil(LEAF).max(1)];
     let mut scratch = executable.scratch();
     executable.run(
         &mut Leaf { columns: &slices, rows: None, made: &made, start, len, uniforms, outputs: &mut parts, terms: &mut terms },

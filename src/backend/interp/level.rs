@@ -1,4 +1,4 @@
-//! CPU levels: the same loops compiled three times. A level is a token: holding one proves that the CPU has what it needs.
+//! CPU levels: the same loops compiled three times, and the call stage twice. A level is a token: holding one proves that the CPU has what it needs.
 
 // The one place of the interpreter where a function compiled for more than the baseline is called.
 #![allow(unsafe_code)]
@@ -8,7 +8,11 @@ use super::loops::{self, Operand};
 use super::shuffle;
 use super::transpose::{self, Run, transpose};
 use crate::graph::Fold;
+use crate::kernel::arith::Scalar;
 use crate::kernel::ir::{Bin, Cmp, Int, Mask, MathFn, Un, functions};
+use crate::kernel::lower;
+use crate::kernel::uniform::UniformProgram;
+use crate::op::Elem;
 use crate::real::Real;
 
 /// A CPU level this machine has. Made by asking the CPU, nowhere else.
@@ -25,6 +29,9 @@ enum Kind {
 }
 
 impl Level {
+    /// What every CPU has.
+    pub const BASELINE: Level = Level(Kind::Baseline);
+
     /// Every level this machine has, the plainest first.
     pub fn all() -> Vec<Level> {
         let mut levels = vec![Level(Kind::Baseline)];
@@ -72,6 +79,56 @@ pub fn prefetch<T>(numbers: &[T], at: usize) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (numbers, at);
+}
+
+impl Level {
+    /// Runs `f` as compiled for this level, with everything that is inlined into it.
+    #[inline(always)]
+    pub fn here<R>(self, f: impl FnOnce() -> R) -> R {
+        match self.0 {
+            Kind::Baseline => f(),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => {
+                #[target_feature(enable = "avx2,fma")]
+                fn run<R>(f: impl FnOnce() -> R) -> R {
+                    f()
+                }
+                // SAFETY: a `Level` of this kind is made only after the CPU was asked for avx2 and fma.
+                unsafe { run(f) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => {
+                #[target_feature(enable = "avx2,fma,avx512f,avx512dq,avx512vl,avx512bw")]
+                fn run<R>(f: impl FnOnce() -> R) -> R {
+                    f()
+                }
+                // SAFETY: a `Level` of this kind is made only after the CPU was asked for every feature named above.
+                unsafe { run(f) }
+            }
+        }
+    }
+
+    /// The call stage's program as compiled for this level. A fused product and sum is a call of the C library without the CPU's own, and
+    /// functions are full of them: a softplus takes three times as long.
+    #[inline]
+    pub fn uniforms(self, program: &UniformProgram, slots: &mut [f64]) {
+        match self.0 {
+            Kind::Baseline => program.run(slots),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 | Kind::Avx512 => {
+                #[target_feature(enable = "avx2,fma")]
+                fn elem(op: Elem, x: &[f64; 3]) -> f64 {
+                    lower::elem_here(&mut Scalar::<f64>::new(), op, x)
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn run(program: &UniformProgram, slots: &mut [f64]) {
+                    program.run_with(slots, |op, x| elem(op, x));
+                }
+                // SAFETY: a `Level` of these kinds is made only after the CPU was asked for avx2 and fma.
+                unsafe { run(program, slots) }
+            }
+        }
+    }
 }
 
 /// For each loop a method that runs it as compiled for the level.

@@ -9,11 +9,11 @@ mod shuffle;
 mod tile;
 mod transpose;
 
-use super::{Executable, Leaf, Scratch, combine_lanes, environment};
+use super::{Executable, Leaf, Scratch, combine_lanes};
 use crate::graph::Fold;
 use crate::kernel::ir::PassKernels;
 use crate::real::Real;
-pub(super) use level::Level;
+pub use level::Level;
 use tile::TileProgram;
 pub(super) use transpose::Run;
 
@@ -56,12 +56,12 @@ impl<T: Real> Executable<T> for Interp<T> {
         }
     }
 
-    fn run(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]) {
+    fn run_here(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]) {
         let lanes = self.program.lanes;
         for (fold, held) in self.program.folds.iter().zip(scratch.lanes.chunks_exact_mut(lanes)) {
             held.fill(T::from_f64(fold.identity()));
         }
-        environment::with_default(|| exec::run(self.level, &self.program, leaf, scratch));
+        exec::run(self.level, &self.program, leaf, scratch);
         for ((fold, held), sum) in self.program.folds.iter().zip(scratch.lanes.chunks_exact(lanes)).zip(sums) {
             // The common folds get a loop of their own length.
             *sum = match (*fold, lanes) {

@@ -49,6 +49,8 @@ pub struct Sizes {
     pub columns: usize,
     /// How far ahead of the samples that are read the cache is asked for more, in bytes.
     pub ahead: usize,
+    /// Bytes of a leaf of one column.
+    pub leaf: usize,
 }
 
 /// Emits blocks.
@@ -63,7 +65,7 @@ pub struct Body<'p, I> {
     pub frame: Frame,
     /// Sizes.
     pub sizes: Sizes,
-    /// Registers of accumulators: for each entry one a vector of its lanes. Empty in a partial block, or if they don't fit.
+    /// Registers of accumulators: for each entry one a vector of its lanes. Empty where they are in memory.
     pub held: HashMap<Entry, Vec<u8>>,
     /// Registers of sums that go through tile buffers: for each entry one a block.
     pub sums: HashMap<Entry, Vec<u8>>,

@@ -1,8 +1,8 @@
-//! The last function of a pass: adds up the lanes of accumulators that are sums, in `f64`, in the fixed tree of `combine_lanes`: the upper half
-//! onto the lower, until one is left.
+//! Lanes of accumulators that are sums, added up in `f64` in the fixed tree of `combine_lanes`: the upper half onto the lower, until one is left.
+//! From registers at the end of a step that is alone in its pass, else in the pass's last function, from memory.
 //!
 //! ```text
-//! rcx  the accumulator's lanes     rax  its sum     r11  accumulators to go     vectors 0..  halves on their way
+//! the last function:   rcx  the accumulator's lanes     rax  its sum     r11  accumulators to go     vectors 0..  halves on their way
 //! ```
 
 use super::body::memory;
@@ -10,81 +10,123 @@ use super::code::{Code, Note, When};
 use super::frame::words;
 use super::isa::{Isa, Vop};
 use crate::graph::Fold;
-use iced_x86::{Code as Encoding, IcedError, Instruction, Register};
+use iced_x86::{Code as Encoding, IcedError, Instruction, MemoryOperand, Register};
+
+/// Where an accumulator's lanes are.
+#[derive(Clone, Copy, Debug)]
+pub enum Lanes<'r> {
+    /// So many bytes from `rcx` on.
+    Memory(usize),
+    /// In these registers, which keep their numbers.
+    Registers(&'r [u8]),
+}
 
 /// Emits the function for these accumulators, each of `bytes` bytes of numbers of `number` bytes.
 pub fn sums<I: Isa>(folds: &[Fold], bytes: usize, number: usize) -> Code {
-    let mut e = Emitter::<I> { code: Code::default(), number, isa: std::marker::PhantomData };
-    e.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RCX, memory(Register::RDI, words::LANES)));
-    e.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, memory(Register::RDI, words::SUMS)));
+    let mut code = Code::default();
+    put(&mut code, Instruction::with2(Encoding::Mov_r64_rm64, Register::RCX, memory(Register::RDI, words::LANES)));
+    put(&mut code, Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, memory(Register::RDI, words::SUMS)));
     let mut at = 0;
     while at < folds.len() {
         // Runs of sums, and what lies between them.
         let is_sum = folds[at] == Fold::Sum;
         let run = folds[at..].iter().take_while(|f| (**f == Fold::Sum) == is_sum).count();
         let skip = if is_sum { 1 } else { run };
-        let turn = e.code.label();
+        let turn = code.label();
         if is_sum {
-            e.put(Instruction::with2(Encoding::Mov_r32_imm32, Register::R11D, run as u32));
-            e.code.place(turn);
-            e.sum(bytes / number);
+            put(&mut code, Instruction::with2(Encoding::Mov_r32_imm32, Register::R11D, run as u32));
+            code.place(turn);
+            Sum::<I>::new(number, Lanes::Memory(bytes)).emit(memory(Register::RAX, 0), &mut |made| put(&mut code, made));
         }
-        e.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::RCX, (skip * bytes) as i32));
-        e.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::RAX, (skip * 8) as i32));
+        put(&mut code, Instruction::with2(Encoding::Add_rm64_imm32, Register::RCX, (skip * bytes) as i32));
+        put(&mut code, Instruction::with2(Encoding::Add_rm64_imm32, Register::RAX, (skip * 8) as i32));
         if is_sum {
-            e.put(Instruction::with2(Encoding::Sub_rm32_imm32, Register::R11D, 1));
-            e.code.jump(When::NotZero, turn, Note::Sums);
+            put(&mut code, Instruction::with2(Encoding::Sub_rm32_imm32, Register::R11D, 1));
+            code.jump(When::NotZero, turn, Note::Sums);
         }
         at += run;
     }
-    e.put(Ok(Instruction::with(Encoding::VEX_Vzeroupper)));
-    e.put(Ok(Instruction::with(Encoding::Retnq)));
-    e.code
+    put(&mut code, Ok(Instruction::with(Encoding::VEX_Vzeroupper)));
+    put(&mut code, Ok(Instruction::with(Encoding::Retnq)));
+    code
 }
 
-struct Emitter<I> {
-    code: Code,
+fn put(code: &mut Code, made: Result<Instruction, IcedError>) {
+    code.push(made.unwrap_or_else(|e| panic!("an instruction with operands that it doesn't take: {e}")), Note::Sums);
+}
+
+/// One accumulator.
+pub struct Sum<'r, I> {
+    /// Bytes of a number.
     number: usize,
+    lanes: Lanes<'r>,
     isa: std::marker::PhantomData<I>,
 }
 
-impl<I: Isa> Emitter<I> {
-    fn put(&mut self, made: Result<Instruction, IcedError>) {
-        self.code.push(made.unwrap_or_else(|e| panic!("an instruction with operands that it doesn't take: {e}")), Note::Sums);
+/// Takes what is emitted.
+type Put<'p> = &'p mut dyn FnMut(Result<Instruction, IcedError>);
+
+impl<'r, I: Isa> Sum<'r, I> {
+    /// Of these lanes.
+    pub fn new(number: usize, lanes: Lanes<'r>) -> Self {
+        Sum { number, lanes, isa: std::marker::PhantomData }
     }
 
-    /// One accumulator.
-    fn sum(&mut self, lanes: usize) {
+    /// Adds them up and writes the sum to `to`. Uses the lowest vectors, as many as a tree over the lanes is deep.
+    pub fn emit(&self, to: MemoryOperand, put: Put<'_>) {
+        let bytes = match self.lanes {
+            Lanes::Memory(bytes) => bytes,
+            Lanes::Registers(registers) => registers.len() * I::BYTES,
+        };
         // Vectors of `f64` that the lanes are.
-        let vectors = (lanes * 8 / I::BYTES).max(1);
-        self.vector(0, 1, vectors, 0);
+        let vectors = (bytes / self.number * 8 / I::BYTES).max(1);
+        let held = self.vector(0, 1, vectors, 0, put);
+        if held != I::vector(0) {
+            put(Instruction::with2(I::code(Vop::Move, true), I::vector(0), held));
+        }
         let (x, y, x2, y2) = (Register::XMM0, Register::XMM1, Register::YMM0, Register::YMM1);
         if I::BYTES == 64 {
-            self.put(Instruction::with3(Encoding::EVEX_Vextractf64x4_ymmm256_k1z_zmm_imm8, y2, Register::ZMM0, 1));
-            self.put(Instruction::with3(Encoding::VEX_Vaddpd_ymm_ymm_ymmm256, x2, x2, y2));
+            put(Instruction::with3(Encoding::EVEX_Vextractf64x4_ymmm256_k1z_zmm_imm8, y2, Register::ZMM0, 1));
+            put(Instruction::with3(Encoding::VEX_Vaddpd_ymm_ymm_ymmm256, x2, x2, y2));
         }
-        self.put(Instruction::with3(Encoding::VEX_Vextractf128_xmmm128_ymm_imm8, y, x2, 1));
-        self.put(Instruction::with3(Encoding::VEX_Vaddpd_xmm_xmm_xmmm128, x, x, y));
-        self.put(Instruction::with3(Encoding::VEX_Vunpckhpd_xmm_xmm_xmmm128, y, x, x));
-        self.put(Instruction::with3(Encoding::VEX_Vaddsd_xmm_xmm_xmmm64, x, x, y));
-        self.put(Instruction::with2(Encoding::VEX_Vmovsd_m64_xmm, memory(Register::RAX, 0), x));
+        put(Instruction::with3(Encoding::VEX_Vextractf128_xmmm128_ymm_imm8, y, x2, 1));
+        put(Instruction::with3(Encoding::VEX_Vaddpd_xmm_xmm_xmmm128, x, x, y));
+        put(Instruction::with3(Encoding::VEX_Vunpckhpd_xmm_xmm_xmmm128, y, x, x));
+        put(Instruction::with3(Encoding::VEX_Vaddsd_xmm_xmm_xmmm64, x, x, y));
+        put(Instruction::with2(Encoding::VEX_Vmovsd_m64_xmm, to, x));
     }
 
-    /// Vector `k` of the `level` that are left when the halves above have been added, out of `all`, into a register.
-    fn vector(&mut self, k: usize, level: usize, all: usize, register: u8) {
-        let to = I::vector(register);
+    /// Vector `k` of the `level` that are left when the halves above have been added, out of `all`: the register it is in, which is `register`
+    /// unless it was in one already.
+    fn vector(&self, k: usize, level: usize, all: usize, register: u8, put: Put<'_>) -> Register {
         if level == all {
-            let from = memory(Register::RCX, (k * I::BYTES * self.number / 8) as i64);
-            let code = match (self.number, I::BYTES) {
-                (8, _) => I::code(Vop::Load, true),
-                (_, 64) => Encoding::EVEX_Vcvtps2pd_zmm_k1z_ymmm256b32_sae,
-                _ => Encoding::VEX_Vcvtps2pd_ymm_xmmm128,
-            };
-            self.put(Instruction::with2(code, to, from));
-            return;
+            return self.widened(k, register, put);
         }
-        self.vector(k, 2 * level, all, register);
-        self.vector(k + level, 2 * level, all, register + 1);
-        self.put(Instruction::with3(I::code(Vop::Add, true), to, to, I::vector(register + 1)));
+        let x = self.vector(k, 2 * level, all, register, put);
+        let y = self.vector(k + level, 2 * level, all, register + 1, put);
+        let to = I::vector(register);
+        put(Instruction::with3(I::code(Vop::Add, true), to, x, y));
+        to
+    }
+
+    /// Vector `k` of the lanes as `f64`.
+    fn widened(&self, k: usize, register: u8, put: Put<'_>) -> Register {
+        let to = I::vector(register);
+        let half = if I::BYTES == 64 { Register::YMM0 } else { Register::XMM0 };
+        let widen = if I::BYTES == 64 { Encoding::EVEX_Vcvtps2pd_zmm_k1z_ymmm256b32_sae } else { Encoding::VEX_Vcvtps2pd_ymm_xmmm128 };
+        match (self.lanes, self.number) {
+            (Lanes::Memory(_), number) => {
+                let code = if number == 8 { I::code(Vop::Load, true) } else { widen };
+                put(Instruction::with2(code, to, memory(Register::RCX, (k * I::BYTES * number / 8) as i64)));
+            }
+            (Lanes::Registers(registers), 8) => return I::vector(registers[k]),
+            (Lanes::Registers(registers), _) if k.is_multiple_of(2) => put(Instruction::with2(widen, to, half + u32::from(registers[k / 2]))),
+            (Lanes::Registers(registers), _) => {
+                let upper = if I::BYTES == 64 { Encoding::EVEX_Vextractf64x4_ymmm256_k1z_zmm_imm8 } else { Encoding::VEX_Vextractf128_xmmm128_ymm_imm8 };
+                put(Instruction::with3(upper, half + u32::from(register), I::vector(registers[k / 2]), 1));
+                put(Instruction::with2(widen, to, half + u32::from(register)));
+            }
+        }
+        to
     }
 }

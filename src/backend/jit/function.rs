@@ -7,9 +7,17 @@
 //!   rest      while samples are left: one block under a mask; accumulators in memory
 //! exit
 //! ```
-//! Register and stack map: `frame.rs` and `body.rs`.
+//! A step that is alone in its pass and keeps all accumulators in registers runs over several leaves and adds up the lanes of each by itself:
+//! ```text
+//! leaf        where the leaf at hand ends
+//!   main
+//!   last      if samples are left: one group of blocks, each under a mask
+//!   sums      each accumulator's lanes, in registers, added up in the fixed tree; written, one row a leaf
+//! ```
+//! Sums over a dimension of the nest that stay in registers: `contraction.rs`. The loops at a point: `samples.rs`. Register and stack map: `frame.rs` and
+//! `body.rs`.
 
-use super::body::{Body, Rm, Sizes, memory, pointed, tail};
+use super::body::{Body, Rm, Sizes, memory, pointed};
 use super::code::{Code, Note, When};
 use super::frame::{Frame, words};
 use super::isa::{Isa, Vop};
@@ -23,11 +31,9 @@ const WORKING: usize = 6;
 /// Operations of an unrolled loop, at most: beyond, the code of a loop would leave the instruction cache for nothing.
 const UNROLLED: usize = 400;
 /// Operations above which there is one loop, every block of it under a mask, instead of two.
-const LONG: usize = 3000;
+pub(super) const LONG: usize = 3000;
 /// Short loops without accumulators are unrolled to about so many operations, which hides the loop's own.
 const SHORT: usize = 24;
-/// Operations of an unrolled loop that is there twice, at most: once asking the cache for samples to come, once not.
-const TWICE: usize = 64;
 /// General registers for pointers.
 const POINTERS: [Register; 6] = [Register::RBX, Register::R12, Register::R13, Register::R14, Register::R15, Register::RBP];
 /// What the caller wants back.
@@ -57,14 +63,28 @@ pub struct Emitted {
     pub slots: u32,
     /// Its accumulators start from their identities by themselves; otherwise from what their lanes hold.
     pub starts: bool,
+    /// It runs over several leaves and adds up the lanes of each: no other function is needed.
+    pub sums: bool,
 }
 
-/// Emits a step. `whole`: it is run once over all samples of a leaf. `asking`: the IR instructions that ask the cache for samples further ahead. `blocks`: how many
-/// of them go through the nest together, if not all do.
+/// What a step's function is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Role<'p> {
+    /// It is run once over all samples of a leaf.
+    pub whole: bool,
+    /// The step is the pass's only one, and the pass has so many accumulators, all of them sums.
+    pub alone: Option<usize>,
+    /// The IR instructions that ask the cache for samples further ahead.
+    pub asking: &'p [bool],
+    /// How many blocks go through the nest together, if not all do.
+    pub blocks: usize,
+}
+
+/// Emits a step.
 ///
 /// # Errors
 /// If its frame would be too large for the stack.
-pub fn step<'p, I: Isa>(program: &'p Program, sizes: Sizes, pool: &mut Pool, whole: bool, asking: &'p [bool], blocks: usize) -> Result<Emitted, String> {
+pub fn step<'p, I: Isa>(program: &'p Program, sizes: Sizes, pool: &mut Pool, role: Role<'p>) -> Result<Emitted, String> {
     let slow = program.ops.iter().any(|op| matches!(op.kind, Kind::Patch(_)));
     let frame = Frame::new::<I>(program.strided.len(), program.dims.len(), slow);
     let body = Body::<I>::new(program, sizes, frame);
@@ -72,7 +92,7 @@ pub fn step<'p, I: Isa>(program: &'p Program, sizes: Sizes, pool: &mut Pool, who
     let vectors = (sizes.lanes / I::BYTES).max(1);
     let mut f = Function {
         body,
-        asking,
+        asking: role.asking,
         program,
         sizes,
         entries,
@@ -80,14 +100,16 @@ pub fn step<'p, I: Isa>(program: &'p Program, sizes: Sizes, pool: &mut Pool, who
         unroll: 1,
         pinned: Vec::new(),
         kept: Vec::new(),
-        blocks,
+        blocks: role.blocks,
         sums: Vec::new(),
         starts: false,
         identities: HashMap::new(),
+        adds_up: false,
     };
     f.plan();
     f.pointers();
-    f.starts = whole && f.entries.is_empty() && program.ops.len() <= LONG;
+    f.starts = role.whole && f.entries.is_empty() && program.ops.len() <= LONG;
+    f.adds_up = f.starts && program.dims.is_empty() && role.alone == Some(f.kept.len());
     if f.starts {
         for op in &program.ops {
             if let Kind::Accumulate(fold @ (Fold::Min | Fold::Max), e) = op.kind {
@@ -121,23 +143,25 @@ pub(super) struct Function<'p, I> {
     pub(super) asking: &'p [bool],
     pub(super) program: &'p Program,
     pub(super) sizes: Sizes,
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     /// Vectors of lanes an accumulator has.
-    vectors: usize,
+    pub(super) vectors: usize,
     /// Blocks in a turn of the main loop.
-    unroll: usize,
+    pub(super) unroll: usize,
     /// Invariants and their registers.
-    pinned: Vec<(Val, u8)>,
+    pub(super) pinned: Vec<(Val, u8)>,
     /// Accumulators and their registers.
-    kept: Vec<(Entry, Vec<u8>)>,
+    pub(super) kept: Vec<(Entry, Vec<u8>)>,
     /// Blocks that go through the nest together, or 0.
     pub(super) blocks: usize,
     /// Sums through tile buffers that those blocks keep in registers.
     pub(super) sums: Vec<(Entry, Vec<u8>)>,
     /// Accumulators start from their identities here.
-    starts: bool,
+    pub(super) starts: bool,
     /// The identities of those that are not sums, as positions of the pool.
-    identities: HashMap<Entry, u32>,
+    pub(super) identities: HashMap<Entry, u32>,
+    /// Runs over several leaves and adds up the lanes of each.
+    pub(super) adds_up: bool,
 }
 
 impl<I: Isa> Function<'_, I> {
@@ -268,8 +292,8 @@ impl<I: Isa> Function<'_, I> {
         if size > LARGEST_FRAME {
             return Err(format!("{slots} values to spill need a frame of {size} bytes"));
         }
-        let starts = self.starts;
-        Ok(Emitted { code: self.exit(size), slots, starts })
+        let (starts, sums) = (self.starts, self.adds_up);
+        Ok(Emitted { code: self.exit(size), slots, starts, sums })
     }
 
     /// Loads the pinned invariants that move with the nest, or those that don't.
@@ -357,164 +381,6 @@ impl<I: Isa> Function<'_, I> {
             }
         }
         self.invariants(true);
-    }
-
-    /// The samples of the range at one point of the nest.
-    fn point(&mut self, main: bool) {
-        self.body.note(Note::Loop);
-        self.mov(Register::R8, memory(Register::RDI, words::START));
-        let rotates = self.sizes.lanes > I::BYTES && (self.kept.len() + self.entries.len()) > 0;
-        if main && self.program.ops.len() <= LONG {
-            self.main(rotates && self.unroll == 1);
-        }
-        self.rest(rotates);
-    }
-
-    /// Whole groups of blocks.
-    fn main(&mut self, rotates: bool) {
-        let group = (self.unroll * I::BYTES) as i32;
-        let rest = self.body.code.label();
-        self.mov(Register::R9, memory(Register::RDI, words::END));
-        self.body.put(Instruction::with2(Encoding::Sub_r64_rm64, Register::R9, Register::R8));
-        self.body.put(Instruction::with2(Encoding::And_rm64_imm32, Register::R9, -group));
-        self.body.put(Instruction::with2(Encoding::Add_r64_rm64, Register::R9, Register::R8));
-        // Those that start here are written in any case.
-        let none = if self.starts {
-            self.identities();
-            self.body.code.label()
-        } else {
-            rest
-        };
-        self.body.note(Note::Loop);
-        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
-        self.body.code.jump(When::AboveOrEqual, none, Note::Loop);
-        if !self.starts {
-            self.accumulators(true);
-        }
-        // Where the columns lie in a cache, asking for them costs more than it brings.
-        let near = self.asking.contains(&true) && self.program.ops.len() * self.unroll <= TWICE;
-        if near {
-            let (near, done) = (self.body.code.label(), self.body.code.label());
-            self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, memory(Register::RDI, words::FAR), 1));
-            self.body.code.jump(When::Below, near, Note::Loop);
-            self.turns(rotates, group, true);
-            self.body.code.jump(When::Always, done, Note::Loop);
-            self.body.code.place(near);
-            self.turns(rotates, group, false);
-            self.body.code.place(done);
-        } else {
-            self.turns(rotates, group, true);
-        }
-        if self.starts {
-            self.body.code.place(none);
-        }
-        self.accumulators(false);
-        self.body.code.place(rest);
-    }
-
-    /// The loop over whole groups of blocks, of which there is one at least.
-    fn turns(&mut self, rotates: bool, group: i32, asking: bool) {
-        let turn = self.body.code.label();
-        self.body.code.align();
-        self.body.code.place(turn);
-        self.body.partial = false;
-        self.body.rotating = rotates;
-        self.body.held = self.kept.iter().cloned().collect();
-        if rotates {
-            self.rotate();
-        }
-        self.body.asking = if asking { self.asking } else { &[] };
-        for block in 0..self.unroll {
-            self.body.block = block;
-            self.body.block();
-        }
-        self.body.asking = &[];
-        self.body.block = 0;
-        self.body.held.clear();
-        self.body.rotating = false;
-        self.body.note(Note::Loop);
-        self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::R8, group));
-        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
-        self.body.code.jump(When::Below, turn, Note::Loop);
-    }
-
-    /// Accumulators' registers from what their folds start from.
-    fn identities(&mut self) {
-        self.body.note(Note::Accumulators);
-        for (e, registers) in self.kept.clone() {
-            for r in registers {
-                let r = I::vector(r);
-                match self.identities.get(&e) {
-                    Some(n) => self.body.constant_into(*n, r),
-                    None => self.body.two(Vop::Xor, r, r, Rm::Reg(r)),
-                }
-            }
-        }
-    }
-
-    /// Which of the accumulators' vectors the block belongs to.
-    fn rotate(&mut self) {
-        self.body.note(Note::Loop);
-        self.body.put(Instruction::with2(Encoding::Mov_r32_rm32, Register::R11D, Register::R8D));
-        self.body.put(Instruction::with2(Encoding::And_rm32_imm32, Register::R11D, self.sizes.lanes as i32 - 1));
-    }
-
-    /// Accumulators into their registers, or back.
-    fn accumulators(&mut self, into: bool) {
-        self.body.note(Note::Accumulators);
-        self.body.rotating = false;
-        for (e, registers) in self.kept.clone() {
-            for (k, r) in registers.iter().enumerate() {
-                self.body.block = k;
-                let at = self.body.address(Table::Accumulator, e);
-                if into {
-                    self.body.one(Vop::Load, I::vector(*r), Rm::Mem(at));
-                } else {
-                    self.body.store(Vop::Store, at, I::vector(*r));
-                }
-            }
-        }
-        self.body.block = 0;
-    }
-
-    /// What is left, block by block under a mask.
-    fn rest(&mut self, rotates: bool) {
-        let (turn, done) = (self.body.code.label(), self.body.code.label());
-        self.body.note(Note::Loop);
-        self.mov(Register::R9, memory(Register::RDI, words::END));
-        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
-        self.body.code.jump(When::AboveOrEqual, done, Note::Loop);
-        self.body.code.place(turn);
-        // A window of ones, then zeros: so far from its middle that as many ones are seen as there are samples, a whole block of them at most.
-        self.body.note(Note::Tail);
-        self.body.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, Register::R8));
-        self.body.put(Instruction::with2(Encoding::Sub_r64_rm64, Register::RAX, Register::R9));
-        self.body.put(Instruction::with2(Encoding::Mov_r64_imm64, Register::R11, -(I::BYTES as i64)));
-        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::RAX, Register::R11));
-        self.body.put(Instruction::with2(Encoding::Cmovl_r64_rm64, Register::RAX, Register::R11));
-        let window = MemoryOperand::new(Register::RSI, Register::RAX, 1, Pool::WINDOW as i64 / 2, 1, false, Register::None);
-        if I::MASKS {
-            // Nothing of a block is in a register yet.
-            self.body.one(Vop::Load, I::vector(0), Rm::Mem(window));
-            self.body.one(Vop::Signs, tail::<I>(), Rm::Reg(I::vector(0)));
-        } else {
-            self.body.one(Vop::Load, tail::<I>(), Rm::Mem(window));
-        }
-        if rotates {
-            self.rotate();
-        }
-        self.body.partial = true;
-        self.body.rotating = rotates;
-        self.body.block = 0;
-        let accumulators: Vec<u8> = self.kept.iter().flat_map(|(_, r)| r.iter().copied()).collect();
-        self.body.registers.give_back(&accumulators);
-        self.body.block();
-        self.body.partial = false;
-        self.body.note(Note::Loop);
-        self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::R8, I::BYTES as i32));
-        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
-        self.body.code.jump(When::Below, turn, Note::Loop);
-        self.body.code.place(done);
     }
 
     /// The way out, the slow path, and in front of all the way in: only now is the frame's size known.

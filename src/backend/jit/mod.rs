@@ -20,8 +20,9 @@ mod operations;
 mod order;
 mod pages;
 mod registers;
+mod samples;
 
-use super::{Executable, Leaf, Scratch, combine_lanes, environment};
+use super::{Executable, LEAF, Leaf, Scratch, combine_lanes};
 use crate::graph::Fold;
 use crate::kernel::build::expand;
 use crate::kernel::ir::{Access, Inst, Kernel, PassKernels};
@@ -30,6 +31,7 @@ use body::Sizes;
 use code::{Bytes, Note};
 use cpu::{HasAvx2, HasAvx512, Target};
 use frame::words;
+use function::Role;
 use isa::{Avx2, Avx512, Isa};
 use jam::{Jammed, jam};
 use machine::{Pool, Program};
@@ -47,12 +49,14 @@ const FEW_ACCUMULATORS: usize = 64 << 10;
 /// And beyond so many they leave the L2 cache, so that the shortest tile is twice as long: a mixture of 100 Gaussians in 64 dimensions, 4096 samples, with
 /// 64, 128, 256 samples: 220, 168, 170.
 const MANY_ACCUMULATORS: usize = 1 << 20;
-/// Samples in a tile where no step waits for another: more than a leaf has.
-const WHOLE: usize = 1 << 16;
+/// Samples in a tile where no step waits for another: as many as come in a call.
+const WHOLE: usize = LEAVES * LEAF;
 /// Samples in a tile at most, where steps share tile buffers.
 const LONGEST_TILE: usize = 1024;
 /// And at least: a multiple of every accumulator's number of lanes.
 const SHORTEST_TILE: usize = 64;
+/// Leaves in one call of a pass whose code adds up their lanes: enough that what a call costs is nothing beside them.
+const LEAVES: usize = 16;
 
 /// Bytes that all columns together are asked for ahead of what is read, where nothing waits in tiles; for a column no nearer and no further than
 /// the next two. A cache's own guess is late for many columns, and stops at the end of a page. Measured (f64, one thread, Zen 5 server, 2026-11-22, 10^7 or 10^6
@@ -84,8 +88,12 @@ pub struct Jit<T> {
     pages: Pages,
     notes: Vec<(u32, Note)>,
     steps: Vec<Step<T>>,
-    /// Where the function starts that adds up lanes.
+    /// Where the function starts that adds up lanes, if the steps don't.
     sums: Option<usize>,
+    /// The pass's only function adds up the lanes of each leaf.
+    adds_up: bool,
+    /// Leaves in one call, at most.
+    leaves: usize,
     constants: Box<[u64]>,
     folds: Vec<Fold>,
     /// The code writes every lane before it reads it.
@@ -151,19 +159,24 @@ impl<T: Real> Jit<T> {
         let mut asking = asking(kernels.iter().flatten().map(|j| &j.kernel), pass.columns.len()).into_iter();
         let ahead = if pass.tiles == 0 { (AHEAD / pass.columns.len().max(1) / 64 * 64).clamp(NEAREST, FURTHEST) } else { tile * size };
         let columns = pass.columns.len() + pass.made.len();
-        let sizes = Sizes { double: T::DOUBLE, number: size, tile: tile * size, lanes: lanes * size, columns, ahead };
+        let sizes = Sizes { double: T::DOUBLE, number: size, tile: tile * size, lanes: lanes * size, columns, ahead, leaf: LEAF * size };
         let mut pool = Pool::default();
         let mut bytes = Bytes { code: Vec::new(), notes: Vec::new() };
         let mut steps = Vec::new();
         let mut spills = 0;
         let by_tiles = pass.by_tiles || pass.tiles > 0;
         let mut self_starting = true;
-        for (kernel, expanded) in pass.steps.iter().zip(&kernels) {
+        let mut adds_up = false;
+        let extremes = pass.accumulators.iter().any(|(f, _)| *f != Fold::Sum);
+        for (kernel, parts) in pass.steps.iter().zip(&kernels) {
             let mut starts = starts(kernel);
-            for (expanded, asking) in expanded.iter().zip(&mut asking) {
-                let program = Program::new::<T>(&expanded.kernel, &mut pool, I::MASKS)?;
-                let emitted = function::step::<I>(&program, sizes, &mut pool, !by_tiles, &asking, expanded.blocks)?;
+            let alone = pass.steps.len() == 1 && parts.len() == 1 && !extremes;
+            for (part, asking) in parts.iter().zip(&mut asking) {
+                let program = Program::new::<T>(&part.kernel, &mut pool, I::MASKS)?;
+                let role = Role { whole: !by_tiles, alone: alone.then_some(pass.accumulators.len()), asking: &asking, blocks: part.blocks };
+                let emitted = function::step::<I>(&program, sizes, &mut pool, role)?;
                 spills = spills.max(emitted.slots);
+                adds_up |= emitted.sums;
                 self_starting &= emitted.starts || !kernel.insts.iter().any(|i| matches!(i, Inst::Accumulate(..) | Inst::AccumulateProduct(..)));
                 // Entries of functions at addresses that the fetch likes.
                 bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
@@ -173,7 +186,7 @@ impl<T: Real> Jit<T> {
             }
         }
         let mut sums = None;
-        if pass.accumulators.iter().any(|(f, _)| *f == Fold::Sum) {
+        if !adds_up && pass.accumulators.iter().any(|(f, _)| *f == Fold::Sum) {
             bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
             sums = Some(bytes.code.len());
             let folds: Vec<Fold> = pass.accumulators.iter().map(|(f, _)| *f).collect();
@@ -194,9 +207,12 @@ impl<T: Real> Jit<T> {
             notes: bytes.notes,
             steps,
             sums,
+            adds_up,
+            // Columns made for a leaf are there for one.
+            leaves: if adds_up && pass.made.is_empty() && pass.terms() == 0 { LEAVES } else { 1 },
             constants: constants.collect(),
             self_starting,
-            extremes: pass.accumulators.iter().any(|(f, _)| *f != Fold::Sum),
+            extremes,
             folds: pass.accumulators.iter().map(|(f, _)| *f).collect(),
             lanes,
             tile,
@@ -355,8 +371,12 @@ impl<T: Real> Executable<T> for Jit<T> {
         }
     }
 
-    fn run(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]) {
-        environment::with_default(|| self.run_leaf(leaf, scratch, sums));
+    fn leaves(&self) -> usize {
+        self.leaves
+    }
+
+    fn run_here(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]) {
+        self.run_leaf(leaf, scratch, sums);
     }
 
     fn runs_by_tiles(&self) -> bool {
@@ -408,9 +428,28 @@ impl<T: Real> Jit<T> {
         for (word, output) in outputs.iter_mut().zip(leaf.outputs.iter_mut()) {
             *word = output[..leaf.len].as_mut_ptr() as usize;
         }
+        let held = &mut aligned(lanes)[..self.lanes * self.folds.len()];
+        assert!(leaf.len <= self.leaves * LEAF, "more leaves than one call takes");
+        assert_eq!(sums.len(), self.folds.len() * leaf.len.div_ceil(LEAF).max(1), "a sum for each accumulator");
+        fixed[words::SUMS as usize / 8] = sums.as_mut_ptr() as usize;
+        fixed[words::LANES as usize / 8] = held.as_mut_ptr() as usize;
+        fixed[words::UNIFORMS as usize / 8] = leaf.uniforms.as_ptr() as usize;
+        fixed[words::CONSTANTS as usize / 8] = self.constants.as_ptr() as usize;
+        fixed[words::MEND as usize / 8] = self.mend;
+        let bytes = leaf.columns.first().map_or(0, |column| size_of_val(*column) * self.columns);
+        // A buffer of rows is near, and filled from lines asked for in time.
+        fixed[words::FAR as usize / 8] = usize::from(bytes > NEAR && leaf.rows.is_none());
+        if leaf.len == 0 {
+            sums.fill(0.0);
+        } else if self.adds_up {
+            fixed[words::START as usize / 8] = 0;
+            fixed[words::END as usize / 8] = leaf.len * size;
+            // SAFETY: as below; the function writes every lane before it reads it, and a row of sums for each leaf, as many as were asserted.
+            unsafe { call::call(&self.pages, self.steps[0].offset, self.target, words) };
+            return;
+        }
         let tiles = aligned(&mut registers[0]);
         assert!(tiles.len() >= self.tiles * self.tile, "the scratch of another pass");
-        let held = &mut aligned(lanes)[..self.lanes * self.folds.len()];
         // All at once; few folds are not sums. A leaf of no samples runs no code.
         if !self.self_starting || leaf.len == 0 {
             held.fill(T::default());
@@ -420,15 +459,6 @@ impl<T: Real> Jit<T> {
                 lanes.fill(T::from_f64(fold.identity()));
             }
         }
-        assert_eq!(sums.len(), self.folds.len(), "a sum for each accumulator");
-        fixed[words::SUMS as usize / 8] = sums.as_mut_ptr() as usize;
-        fixed[words::LANES as usize / 8] = held.as_mut_ptr() as usize;
-        fixed[words::UNIFORMS as usize / 8] = leaf.uniforms.as_ptr() as usize;
-        fixed[words::CONSTANTS as usize / 8] = self.constants.as_ptr() as usize;
-        fixed[words::MEND as usize / 8] = self.mend;
-        let bytes = leaf.columns.first().map_or(0, |column| size_of_val(*column) * self.columns);
-        // A buffer of rows is near, and filled from lines asked for in time.
-        fixed[words::FAR as usize / 8] = usize::from(bytes > NEAR && leaf.rows.is_none());
         let mut tile = self.tile;
         let mut buffer: &mut [T] = &mut [];
         if let Some(rows) = leaf.rows {

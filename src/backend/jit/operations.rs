@@ -249,43 +249,55 @@ impl<I: Isa> Body<'_, I> {
     /// Folds a value, or the product of two, into an accumulator; lanes that don't exist keep what they have.
     fn accumulate(&mut self, e: Entry, a: Val, b: Option<Val>, fold: Fold) {
         if let Some(held) = self.held.get(&e) {
-            self.onto(I::vector(held[self.block % held.len()]), a, b, fold);
+            let h = I::vector(held[self.block % held.len()]);
+            if self.partial {
+                let x = self.register(a);
+                let y = b.map(|b| self.register(b));
+                self.accumulate_existing(h, x, y, fold);
+            } else {
+                self.onto(h, a, b, fold);
+            }
             return;
         }
         let x = self.register(a);
         let y = b.map(|b| self.register(b));
         let held = self.take(VECTORS);
         let h = I::vector(held);
-        let mask = self.partial.then(tail::<I>);
         // A sum of all lanes reads the accumulator as its operand.
         let from = self.address(Table::Accumulator, e);
-        if y.is_none() && fold == Fold::Sum && mask.is_none() {
+        if y.is_none() && fold == Fold::Sum && !self.partial {
             self.two(Vop::Add, h, x, Rm::Mem(from));
         } else {
             self.one(Vop::Load, h, Rm::Mem(from));
-            match (y, fold, mask) {
-                (None, Fold::Min | Fold::Max, _) => self.extreme(fold, h, x, mask),
-                (Some(y), _, None) => self.two(Vop::Fmadd231, h, x, Rm::Reg(y)),
-                (Some(y), _, Some(mask)) if I::MASKS => self.two_masked(Vop::Fmadd231, h, x, Rm::Reg(y), mask),
-                (None, _, Some(mask)) if I::MASKS => self.two_masked(Vop::Add, h, h, Rm::Reg(x), mask),
-                (y, _, mask) => {
-                    let sum = self.take(VECTORS);
-                    let s = I::vector(sum);
-                    match y {
-                        Some(y) => {
-                            self.one(Vop::Move, s, Rm::Reg(h));
-                            self.two(Vop::Fmadd231, s, x, Rm::Reg(y));
-                        }
-                        None => self.two(Vop::Add, s, h, Rm::Reg(x)),
-                    }
-                    self.blend(h, h, Rm::Reg(s), mask.unwrap_or(s));
-                    self.registers.free(VECTORS, sum);
-                }
-            }
+            self.accumulate_existing(h, x, y, fold);
         }
         let to = self.address(Table::Accumulator, e);
         self.store(Vop::Store, to, h);
         self.registers.free(VECTORS, held);
+    }
+
+    /// The same in a register, in the block's lanes that exist.
+    fn accumulate_existing(&mut self, h: Register, x: Register, y: Option<Register>, fold: Fold) {
+        let mask = self.partial.then(tail::<I>);
+        match (y, fold, mask) {
+            (None, Fold::Min | Fold::Max, _) => self.extreme(fold, h, x, mask),
+            (Some(y), _, None) => self.two(Vop::Fmadd231, h, x, Rm::Reg(y)),
+            (Some(y), _, Some(mask)) if I::MASKS => self.two_masked(Vop::Fmadd231, h, x, Rm::Reg(y), mask),
+            (None, _, Some(mask)) if I::MASKS => self.two_masked(Vop::Add, h, h, Rm::Reg(x), mask),
+            (y, _, mask) => {
+                let sum = self.take(VECTORS);
+                let s = I::vector(sum);
+                match y {
+                    Some(y) => {
+                        self.one(Vop::Move, s, Rm::Reg(h));
+                        self.two(Vop::Fmadd231, s, x, Rm::Reg(y));
+                    }
+                    None => self.two(Vop::Add, s, h, Rm::Reg(x)),
+                }
+                self.blend(h, h, Rm::Reg(s), mask.unwrap_or(s));
+                self.registers.free(VECTORS, sum);
+            }
+        }
     }
 
     /// Lanes in a slow range go through memory and a function, which everything else survives; the path is rarely taken.

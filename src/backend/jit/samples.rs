@@ -1,0 +1,237 @@
+//! The loops over samples at a point of the nest: whole groups of blocks, what is left of them under masks, and leaf by leaf where one function does all.
+
+use super::body::{Rm, memory, tail};
+use super::code::{Label, Note, When};
+use super::combine::{Lanes, Sum};
+use super::frame::words;
+use super::function::{Function, LONG};
+use super::isa::{Isa, Vop};
+use super::machine::{Entry, Pool, Table};
+use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
+
+/// Operations of an unrolled loop that is there twice, at most: once asking the cache for samples to come, once not.
+const TWICE: usize = 64;
+
+impl<I: Isa> Function<'_, I> {
+    /// The samples of the range at one point of the nest.
+    pub(super) fn point(&mut self, main: bool) {
+        self.body.note(Note::Loop);
+        self.mov(Register::R8, memory(Register::RDI, words::START));
+        let rotates = self.sizes.lanes > I::BYTES && (self.kept.len() + self.entries.len()) > 0;
+        if self.adds_up {
+            self.leaves();
+            return;
+        }
+        if main && self.program.ops.len() <= LONG {
+            self.main(rotates && self.unroll == 1, words::END);
+            if self.starts {
+                self.accumulators(false);
+            }
+        }
+        self.rest(rotates);
+    }
+
+    /// Leaf by leaf, a row of sums each. Most leaves have whole groups of blocks only: their accumulators never leave the registers.
+    fn leaves(&mut self) {
+        let (leaf, whole) = (self.body.code.label(), self.body.code.label());
+        self.body.code.place(leaf);
+        self.body.put(Instruction::with2(Encoding::Lea_r64_m, Register::RAX, memory(Register::R8, self.sizes.leaf as i64)));
+        self.mov(Register::R9, memory(Register::RDI, words::END));
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::RAX, Register::R9));
+        self.body.put(Instruction::with2(Encoding::Cmovl_r64_rm64, Register::R9, Register::RAX));
+        self.body.put(Instruction::with2(Encoding::Mov_rm64_r64, memory(Register::RDI, words::LEAF_END), Register::R9));
+        self.main(false, words::LEAF_END);
+        self.body.note(Note::Loop);
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, memory(Register::RDI, words::LEAF_END)));
+        self.body.code.jump(When::AboveOrEqual, whole, Note::Loop);
+        self.last();
+        self.body.code.place(whole);
+        self.body.note(Note::Sums);
+        self.mov(Register::RAX, memory(Register::RDI, words::SUMS));
+        for (e, registers) in self.kept.clone() {
+            let Entry::Fixed(n) = e else { unreachable!("an accumulator at a point of no nest") };
+            let sum = Sum::<I>::new(self.sizes.number, Lanes::Registers(&registers));
+            sum.emit(memory(Register::RAX, 8 * i64::from(n)), &mut |made| self.body.put(made));
+        }
+        self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, memory(Register::RDI, words::SUMS), 8 * self.kept.len() as i32));
+        self.body.note(Note::Loop);
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, memory(Register::RDI, words::END)));
+        self.body.code.jump(When::Below, leaf, Note::Loop);
+    }
+
+    /// Whole groups of blocks, up to where the word `end` says. Accumulators are left in their registers if they start here, else in memory.
+    fn main(&mut self, rotates: bool, end: i64) {
+        let group = (self.unroll * I::BYTES) as i32;
+        let rest = self.body.code.label();
+        self.mov(Register::R9, memory(Register::RDI, end));
+        self.body.put(Instruction::with2(Encoding::Sub_r64_rm64, Register::R9, Register::R8));
+        self.body.put(Instruction::with2(Encoding::And_rm64_imm32, Register::R9, -group));
+        self.body.put(Instruction::with2(Encoding::Add_r64_rm64, Register::R9, Register::R8));
+        // Those that start here are written in any case.
+        let none = if self.starts {
+            self.identities();
+            self.body.code.label()
+        } else {
+            rest
+        };
+        self.body.note(Note::Loop);
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
+        self.body.code.jump(When::AboveOrEqual, none, Note::Loop);
+        if !self.starts {
+            self.accumulators(true);
+        }
+        // Where the columns lie in a cache, asking for them costs more than it brings.
+        let near = self.asking.contains(&true) && self.program.ops.len() * self.unroll <= TWICE;
+        if near {
+            let (near, done) = (self.body.code.label(), self.body.code.label());
+            self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, memory(Register::RDI, words::FAR), 1));
+            self.body.code.jump(When::Below, near, Note::Loop);
+            self.turns(rotates, group, true);
+            self.body.code.jump(When::Always, done, Note::Loop);
+            self.body.code.place(near);
+            self.turns(rotates, group, false);
+            self.body.code.place(done);
+        } else {
+            self.turns(rotates, group, true);
+        }
+        if self.starts {
+            self.body.code.place(none);
+        } else {
+            self.accumulators(false);
+            self.body.code.place(rest);
+        }
+    }
+
+    /// The loop over whole groups of blocks, of which there is one at least.
+    fn turns(&mut self, rotates: bool, group: i32, asking: bool) {
+        let turn = self.body.code.label();
+        self.body.code.align();
+        self.body.code.place(turn);
+        self.body.partial = false;
+        self.body.rotating = rotates;
+        self.body.held = self.kept.iter().cloned().collect();
+        if rotates {
+            self.rotate();
+        }
+        self.body.asking = if asking { self.asking } else { &[] };
+        for block in 0..self.unroll {
+            self.body.block = block;
+            self.body.block();
+        }
+        self.body.asking = &[];
+        self.body.block = 0;
+        self.body.held.clear();
+        self.body.rotating = false;
+        self.body.note(Note::Loop);
+        self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::R8, group));
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
+        self.body.code.jump(When::Below, turn, Note::Loop);
+    }
+
+    /// Accumulators' registers from what their folds start from.
+    fn identities(&mut self) {
+        self.body.note(Note::Accumulators);
+        for (e, registers) in self.kept.clone() {
+            for r in registers {
+                let r = I::vector(r);
+                match self.identities.get(&e) {
+                    Some(n) => self.body.constant_into(*n, r),
+                    None => self.body.two(Vop::Xor, r, r, Rm::Reg(r)),
+                }
+            }
+        }
+    }
+
+    /// Which of the accumulators' vectors the block belongs to.
+    fn rotate(&mut self) {
+        self.body.note(Note::Loop);
+        self.body.put(Instruction::with2(Encoding::Mov_r32_rm32, Register::R11D, Register::R8D));
+        self.body.put(Instruction::with2(Encoding::And_rm32_imm32, Register::R11D, self.sizes.lanes as i32 - 1));
+    }
+
+    /// Accumulators into their registers, or back.
+    fn accumulators(&mut self, into: bool) {
+        self.body.note(Note::Accumulators);
+        self.body.rotating = false;
+        for (e, registers) in self.kept.clone() {
+            for (k, r) in registers.iter().enumerate() {
+                self.body.block = k;
+                let at = self.body.address(Table::Accumulator, e);
+                if into {
+                    self.body.one(Vop::Load, I::vector(*r), Rm::Mem(at));
+                } else {
+                    self.body.store(Vop::Store, at, I::vector(*r));
+                }
+            }
+        }
+        self.body.block = 0;
+    }
+
+    /// What is left, less than a group, in one group of blocks under masks; accumulators stay in their registers.
+    fn last(&mut self) {
+        self.mov(Register::R9, memory(Register::RDI, words::LEAF_END));
+        self.body.partial = true;
+        self.body.rotating = false;
+        self.body.held = self.kept.iter().cloned().collect();
+        let done = self.body.code.label();
+        for block in 0..self.unroll {
+            self.body.block = block;
+            self.mask(block, done);
+            self.body.block();
+        }
+        self.body.block = 0;
+        self.body.held.clear();
+        self.body.partial = false;
+        self.body.note(Note::Loop);
+        self.body.code.place(done);
+        self.body.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::R8, Register::R9));
+    }
+
+    /// The mask of the samples of a block that come before `r9`; there are some in the first, and where there are none later, all are `done`.
+    fn mask(&mut self, block: usize, done: Label) {
+        // A window of ones, then zeros: so far from its middle that as many ones are seen as there are samples, a whole block of them at most.
+        self.body.note(Note::Tail);
+        self.body.put(Instruction::with2(Encoding::Lea_r64_m, Register::RAX, memory(Register::R8, (block * I::BYTES) as i64)));
+        self.body.put(Instruction::with2(Encoding::Sub_r64_rm64, Register::RAX, Register::R9));
+        if block > 0 {
+            self.body.code.jump(When::AboveOrEqual, done, Note::Tail);
+        }
+        self.body.put(Instruction::with2(Encoding::Mov_r64_imm64, Register::R11, -(I::BYTES as i64)));
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::RAX, Register::R11));
+        self.body.put(Instruction::with2(Encoding::Cmovl_r64_rm64, Register::RAX, Register::R11));
+        let window = MemoryOperand::new(Register::RSI, Register::RAX, 1, Pool::WINDOW as i64 / 2, 1, false, Register::None);
+        if I::MASKS {
+            // Nothing of a block is in a register yet.
+            self.body.one(Vop::Load, I::vector(0), Rm::Mem(window));
+            self.body.one(Vop::Signs, tail::<I>(), Rm::Reg(I::vector(0)));
+        } else {
+            self.body.one(Vop::Load, tail::<I>(), Rm::Mem(window));
+        }
+    }
+
+    /// What is left, block by block under a mask.
+    fn rest(&mut self, rotates: bool) {
+        let (turn, done) = (self.body.code.label(), self.body.code.label());
+        self.body.note(Note::Loop);
+        self.mov(Register::R9, memory(Register::RDI, words::END));
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
+        self.body.code.jump(When::AboveOrEqual, done, Note::Loop);
+        self.body.code.place(turn);
+        self.mask(0, done);
+        if rotates {
+            self.rotate();
+        }
+        self.body.partial = true;
+        self.body.rotating = rotates;
+        self.body.block = 0;
+        let accumulators: Vec<u8> = self.kept.iter().flat_map(|(_, r)| r.iter().copied()).collect();
+        self.body.registers.give_back(&accumulators);
+        self.body.block();
+        self.body.partial = false;
+        self.body.note(Note::Loop);
+        self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::R8, I::BYTES as i32));
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
+        self.body.code.jump(When::Below, turn, Note::Loop);
+        self.body.code.place(done);
+    }
+}
