@@ -6,7 +6,8 @@
 
 PEERS is the folder of peers.py, machine.py and chand.c. PY needs numpy and jax; the Python for torch may be another. Every workload is measured in rounds: ours, then each tool,
 one after the other, so that a ratio is of two times measured within seconds; tables give medians of ratios. The slow tools (all but ours and the C) take part in the first
-`--slow-rounds` rounds. All lines are kept in OUT/results.jsonl (a run that was interrupted goes on where it stopped if it is given the same OUT).
+`--slow-rounds` rounds. All lines are kept in OUT/results.jsonl (a run that was interrupted goes on where it stopped if it is given the same OUT;
+`--rounds 0` makes tables of what is there).
 `--write` puts the tables between the marks of docs/performance.md.
 """
 import argparse, datetime, json, os, platform, re, statistics, subprocess, sys
@@ -77,7 +78,7 @@ def machine(a):
     return {
         "date": datetime.date.today().isoformat(), "cpu": f"{cpu}{f' (family {family[1]})' if family else ''}, {os.cpu_count()} virtual cores, {caches}",
         "system": f"{platform.system()} {platform.release()}", "versions": ", ".join(flat), "commit": commit, "load": open("/proc/loadavg").read().split()[0],
-        "command": "tools/performance.py " + " ".join(sys.argv[1:]),
+        "command": "tools/performance.py " + " ".join({a.peers: "PEERS", a.python: "PY", a.torch_python: "PY", a.data: "DIR", a.out: "OUT"}.get(w, w) for w in sys.argv[1:]),
     }
 
 
