@@ -13,7 +13,7 @@ use super::{Executable, Leaf, Scratch, combine_lanes};
 use crate::graph::Fold;
 use crate::kernel::ir::PassKernels;
 use crate::real::Real;
-pub use level::Level;
+pub(crate) use level::Level;
 use tile::TileProgram;
 pub(super) use transpose::Run;
 
