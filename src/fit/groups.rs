@@ -68,7 +68,11 @@ impl Groups {
         self.0.iter().flat_map(|g| g.names.iter().zip([g.factor, g.decay]).filter_map(|(name, value)| Some((name.as_str(), value?))))
     }
 
+    #[inline]
     pub(super) fn check<T: Real>(&self) -> Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
         self.settings().try_for_each(|(name, value)| not_negative::<T>(name, value))
     }
 

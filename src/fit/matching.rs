@@ -31,11 +31,13 @@ pub struct Run {
 
 impl Run {
     /// The learning rate and the weight decay of these numbers, given the stepper's own.
+    #[inline]
     pub fn settings(&self, learning_rate: f64, weight_decay: f64) -> (f64, f64) {
         (learning_rate * self.learning_rate_factor, self.weight_decay.unwrap_or(weight_decay))
     }
 
     /// The level to compute it at: wide vectors only cost where a run is short.
+    #[inline]
     pub(super) fn level(&self, best: Level) -> Level {
         if self.theta.len() < SHORT { Level::BASELINE } else { best }
     }
@@ -108,6 +110,7 @@ impl Matching {
     /// [`Error::Layout`](crate::Error::Layout) if the gradient holds a parameter that `theta` hasn't, or has in another shape, or if `theta` is laid
     /// out otherwise than in the steps before (or in the restored state); [`Error::UnknownParam`](crate::Error::UnknownParam) for a setting of a
     /// parameter that isn't there. Nothing is counted then.
+    #[inline]
     pub fn begin(&mut self, theta: &Arc<Layout>, grad: &Arc<Layout>) -> Result<&[Run]> {
         let known = |kept: &Option<Arc<Layout>>, new| kept.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, new));
         if !known(&self.theta, theta) || !known(&self.grad, grad) {
@@ -115,7 +118,9 @@ impl Matching {
         }
         for run in &mut self.runs {
             run.count += 1;
-            self.counts[run.params.clone()].fill(run.count);
+            for count in &mut self.counts[run.params.clone()] {
+                *count = run.count;
+            }
         }
         self.steps += 1;
         Ok(&self.runs)

@@ -131,11 +131,13 @@ impl<T: Real, S: Stepper<T> + ?Sized> Stepper<T> for Box<S> {
 }
 
 /// A setting that must be at least 0 and finite, in the number type it is used in too.
+#[inline]
 pub(super) fn not_negative<T: Real>(name: &str, value: f64) -> Result<()> {
     if value >= 0.0 && T::from_f64(value).is_finite() { Ok(()) } else { Err(bad(name, format!("must be finite and at least 0, but is {value}"))) }
 }
 
 /// A setting that must lie in `[0, 1)`.
+#[inline]
 pub(super) fn fraction(name: &str, value: f64) -> Result<()> {
     if (0.0..1.0).contains(&value) { Ok(()) } else { Err(bad(name, format!("must be at least 0 and below 1, but is {value}"))) }
 }

@@ -215,7 +215,8 @@ impl<T: Real> CompiledPass<T> {
         let mut done = 0;
         while done < len {
             let n = run.min(len - done);
-            let rows = &mut sums[..n.div_ceil(self.leaf) * self.combine.width()];
+            // A leaf is a power of two.
+            let rows = &mut sums[..(((n - 1) >> self.leaf.trailing_zeros()) + 1) * self.combine.width()];
             let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(|o| &mut o[done..done + n]).collect();
             self.run_leaves(Samples { start: start + done, len: n, ..data }, worker, rows, &mut parts);
             worker.tree.combine_run(rows, out);
