@@ -270,21 +270,41 @@ fn tile(pass: &PassKernels, size: usize) -> usize {
     (fits / SHORTEST_TILE * SHORTEST_TILE).clamp(shortest, LONGEST_TILE)
 }
 
-/// For each kernel the instructions that read a data column for the last time in the pass: those ask the cache for the samples to come.
-fn asking<'k>(kernels: impl DoubleEndedIterator<Item = &'k Kernel>, columns: usize) -> Vec<Vec<bool>> {
-    let mut later = vec![false; columns];
-    let mut out: Vec<Vec<bool>> = Vec::new();
-    for kernel in kernels.rev() {
-        let reached = |inst: &Inst| if let Inst::Column(at) = inst { targets(at, &kernel.dims) } else { Vec::new() };
-        out.push(kernel.insts.iter().map(|inst| reached(inst).iter().any(|c| later.get(*c) == Some(&false))).collect());
-        for column in kernel.insts.iter().flat_map(reached) {
-            if let Some(later) = later.get_mut(column) {
-                *later = true;
+/// For each kernel the instructions that ask the cache for the samples to come: of a column that one kernel reads, its loads; of columns that several
+/// read, every other one's in the first of them and the others' in the last, so that memory is busy in both.
+fn asking<'k>(kernels: impl DoubleEndedIterator<Item = &'k Kernel> + Clone, columns: usize) -> Vec<Vec<bool>> {
+    let reached = |kernel: &Kernel, inst: &Inst| if let Inst::Column(at) = inst { targets(at, &kernel.dims) } else { Vec::new() };
+    // How many kernels read each column.
+    let mut left = vec![0usize; columns];
+    let note = |kernel: &Kernel, counts: &mut Vec<usize>, by: isize| {
+        let mut seen = vec![false; columns];
+        for c in kernel.insts.iter().flat_map(|inst| reached(kernel, inst)) {
+            if c < columns && !std::mem::replace(&mut seen[c], true) {
+                counts[c] = counts[c].wrapping_add_signed(by);
             }
         }
-    }
-    out.reverse();
-    out
+    };
+    kernels.clone().for_each(|kernel| note(kernel, &mut left, 1));
+    let mut before = vec![0usize; columns];
+    kernels
+        .map(|kernel| {
+            note(kernel, &mut left, -1);
+            let mut ordinal = 0;
+            let asks = kernel.insts.iter().map(|inst| {
+                let Some(c) = reached(kernel, inst).into_iter().find(|c| *c < columns) else { return false };
+                ordinal += 1;
+                match (before[c] > 0, left[c] > 0) {
+                    (false, false) => true,
+                    (false, true) => ordinal % 2 == 0,
+                    (true, false) => ordinal % 2 == 1,
+                    (true, true) => false,
+                }
+            });
+            let asks = asks.collect();
+            note(kernel, &mut before, 1);
+            asks
+        })
+        .collect()
 }
 
 /// All entries that an access reaches over a nest.
