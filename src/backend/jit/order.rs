@@ -34,6 +34,8 @@ pub fn interleave(ops: &mut Vec<Op>, values: usize, window: usize) {
     for op in ops.iter().filter(|op| op.result != Val::NONE) {
         at[op.result.index()] = UNKNOWN;
     }
+    // What each operation was last seen to wait for: a value that wasn't begun.
+    let mut waits = vec![Val::NONE; n];
     let mut order = Vec::with_capacity(n);
     // The operations that wait, oldest first, as a list.
     let mut next: Vec<usize> = (1..=n).collect();
@@ -45,8 +47,18 @@ pub fn interleave(ops: &mut Vec<Op>, values: usize, window: usize) {
             if k == n || begun == WIDTH {
                 break;
             }
-            let ready = ops[k].args.iter().filter(|v| **v != Val::NONE).map(|v| at[v.index()]).max().unwrap_or(0);
             let after = next[k];
+            if waits[k] != Val::NONE && at[waits[k].index()] == UNKNOWN {
+                (before, k) = (Some(k), after);
+                continue;
+            }
+            let mut ready = 0;
+            for v in ops[k].args.iter().filter(|v| **v != Val::NONE) {
+                ready = ready.max(at[v.index()]);
+                if at[v.index()] == UNKNOWN {
+                    waits[k] = *v;
+                }
+            }
             if ready <= cycle {
                 if ops[k].result != Val::NONE {
                     at[ops[k].result.index()] = cycle + latency(&ops[k]);
