@@ -91,6 +91,7 @@ fn a_plain_loop_in_single_precision_would_lose_them() {
 }
 
 #[test]
+// Ignored in the suite for its time and memory: `ten_million_samples_lose_no_digits` holds the same bounds at a tenth of the samples. `cargo test --release --test sums -- --ignored` runs it.
 #[ignore = "takes a minute and 2 GB: run by hand, its numbers are in docs/numerics.md"]
 fn a_hundred_million_samples_lose_no_digits() {
     held::<f32>(100_000_037, true);

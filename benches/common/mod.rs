@@ -1,7 +1,8 @@
 //! The peers' workloads and a mixture: formulas, generators, sizes, parameter values. Shared by every bench that measures them.
 //!
 //! Formulas and distributions are those of `peers.py`; so are the numbers themselves where they are read from what `peers.py --tool dump` wrote.
-#![allow(dead_code)] // No bench uses all of it.
+// Compiled into each bench that names it: `peers` reads dumped columns, `workloads` and `rows` make their own, `scaling` needs the clock alone; what is dead in one is used in another.
+#![allow(dead_code)]
 
 pub mod peak;
 
