@@ -62,7 +62,12 @@ fn evaluate<T: Real>(dag: &Dag, len: usize, numbers: &mut Numbers) {
         _ => Options::new(),
     };
     let mut expected: Option<Answer> = None;
-    for backend in Backend::available() {
+    // The interpreter, and one of the native ones.
+    let mut backends = Backend::available();
+    if backends.len() > 2 {
+        backends.remove(1 + (way / 8 % 2) as usize);
+    }
+    for backend in backends {
         let options = options.clone().backend(backend);
         let found = match way % 8 {
             3 | 4 => function::<T>(&outputs, &options, &inputs),

@@ -221,7 +221,11 @@ fn evaluated<T: Real>(u: &mut Unstructured<'_>, program: &Program<T>, bound: &Bo
             let back = text::parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
             assert_eq!(text::print(&back), text);
         }
-        4 => assert!(!program.report().is_empty() && !program.assembly().is_empty() && !program.gradient_source().is_empty()),
+        4 => {
+            // Without a pass over samples there is no machine code.
+            let _ = program.assembly();
+            assert!(!program.report().is_empty() && !program.gradient_source().is_empty());
+        }
         5 if program.curvature_passes().is_some() => {
             let (value, first, _) = bound.hessian_vector_product(theta, &grad).expect("a right call");
             let _ = (value, first);

@@ -248,7 +248,7 @@ impl<'g> Expr<'g> {
             // [n, k] x [k]: the vector along the last axis of the matrix.
             (_, 1) if a.dims().last() == b.dims().last() => self.dot(other),
             // [k] x [k, m]: a column times the matrix, summed over the rows.
-            (1, rank) if a.dims()[0] == b.dims()[rank - 2] => (self.with_last_axis() * other).sum_dim(-2),
+            (1, rank) if rank > 1 && a.dims()[0] == b.dims()[rank - 2] => (self.with_last_axis() * other).sum_dim(-2),
             (ra, rb) if ra > 1 && rb > 1 && a.dims()[ra - 1] == b.dims()[rb - 2] => {
                 let work = a.dims()[ra - 2].saturating_mul(a.dims()[ra - 1]).saturating_mul(b.dims()[rb - 1]);
                 if work > WRITTEN_PRODUCT && !a.varies_over_samples() && !b.varies_over_samples() {
