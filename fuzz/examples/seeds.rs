@@ -11,8 +11,28 @@ use tapeless_fuzz::text_of_recipe;
 
 const GRAPHS: u64 = 400;
 const WORDS: [&str; 22] = [
-    "data x [samples]", "param w []", "labels g 3", "output o %1", "%2 = ", "const ", "count", "detach", "reduce_sum samples", "reduce_min samples", "reduce_max samples",
-    "reduce_sum 0", "reduce_max 1", "broadcast [samples, 3]", "reshape [2, 3]", "arrange [2] ( 0/0 . )", "gather", "sum_by 3", "[samples, 2]", "NaN", "-inf", "268435456",
+    "data x [samples]",
+    "param w []",
+    "labels g 3",
+    "output o %1",
+    "%2 = ",
+    "const ",
+    "count",
+    "detach",
+    "reduce_sum samples",
+    "reduce_min samples",
+    "reduce_max samples",
+    "reduce_sum 0",
+    "reduce_max 1",
+    "broadcast [samples, 3]",
+    "reshape [2, 3]",
+    "arrange [2] ( 0/0 . )",
+    "gather",
+    "sum_by 3",
+    "[samples, 2]",
+    "NaN",
+    "-inf",
+    "268435456",
 ];
 
 fn main() -> std::io::Result<()> {

@@ -199,10 +199,11 @@ fn evaluated<T: Real>(u: &mut Unstructured<'_>, program: &Program<T>, bound: &Bo
             return Ok(None);
         }
     };
-    assert!(same_number(value, both), "alone {value:?}, with the gradient {both:?}\n{program:?}\n{:?}", program.formula_dag());
+    // The value alone may differ in its last digits: see `Bound::value`.
+    assert!(same_number(value, bound.value(theta).expect("a right call")), "called again");
     let mut again = program.grad_zeros();
     let third = bound.value_and_grad_into(theta, &mut again).expect("a right call");
-    let expected = all_bits(value, &grad);
+    let expected = all_bits(both, &grad);
     assert_eq!(all_bits(third, &again), expected, "called again");
     match u.int_in_range(0..=15)? {
         0 => drop(bound.check_definite(theta)),
@@ -266,11 +267,8 @@ fn functions<T: Real>(u: &mut Unstructured<'_>, pool: &[Expr<'_>], options: &Opt
 
 /// The same data, row by row.
 fn rows<T: Real>(program: &Program<T>, samples: &Samples<T>, theta: &Params<T>, expected: &[u64]) {
-    let tables: Vec<(String, Vec<T>, usize)> = samples
-        .inputs
-        .iter()
-        .map(|(name, c)| (name.clone(), (0..samples.length).flat_map(|i| c.iter().map(move |c| c[i])).collect(), c.len()))
-        .collect();
+    let tables: Vec<(String, Vec<T>, usize)> =
+        samples.inputs.iter().map(|(name, c)| (name.clone(), (0..samples.length).flat_map(|i| c.iter().map(move |c| c[i])).collect(), c.len())).collect();
     let columns = tables.iter().map(|(name, table, width)| (name, Columns::from_rows(table, *width)));
     let bound = program.bind(columns).expect("as columns, so as rows");
     let (value, grad) = bound.value_and_grad(theta).expect("a right call");
@@ -325,6 +323,7 @@ fn batches<T: Real>(u: &mut Unstructured<'_>, program: &Program<T>, bound: &Boun
                 let (value, expected) = fresh.value_and_grad(theta).expect("a right call");
                 let expected = all_bits(value, &expected);
                 assert_eq!(all_bits(both.expect("rows that are there"), &grad), expected, "a batch of {rows:?}:\n{program:?}");
+                let value = fresh.value(theta).expect("a right call");
                 assert!(same_number(alone.expect("rows that are there"), value), "a batch of {rows:?}, the value alone:\n{program:?}");
             }
         }
