@@ -75,7 +75,7 @@ fn all_nans_are_one_constant() {
     assert_eq!(text::print(&text::parse(&printed).unwrap()), printed);
 }
 
-/// Dimensions that no value can have are refused before a list of the entries is made: `identity(2^15)` took 16 GiB to be refused.
+/// Dimensions that no value can have are refused before a list of the entries is made: `identity(2^15)` took 12 GiB to be refused.
 #[test]
 fn structure_of_impossible_dimensions() {
     let g = Graph::new();
@@ -113,4 +113,18 @@ fn one_entry_of_a_large_value() {
     let ((value, grad), bytes) = largest(|| bound.value_and_grad(&theta).unwrap());
     assert_eq!((value, grad.values()), (3.0, &[1.0][..]));
     assert!(bytes < 1 << 20, "{bytes} bytes");
+}
+
+/// `calls`: `Columns::strided(&numbers, [1 << 63, 1], [0, 1])`, one number as 2^63 samples, was evaluated without end.
+#[test]
+fn one_number_as_more_samples_than_can_be_summed() {
+    let g = Graph::new();
+    let program = g.data("x").sum().compile().unwrap();
+    let refused = program.bind([("x", Columns::strided(&[1.5], [1 << 63, 1], [0, 1]))]);
+    assert!(matches!(refused, Err(Error::ColumnSource { .. })), "{refused:?}");
+    let repeated = program.bind([("x", Columns::strided(&[1.5], [10_000, 1], [0, 1]))]).unwrap();
+    assert_eq!(repeated.value(&program.zeros()).unwrap(), 15_000.0);
+    // Nor is a list made of as many entries as one likes.
+    let (_, bytes) = largest(|| (Columns::<f64>::strided(&[1.5], [1, 1 << 28], [0, 0]), Columns::<f64>::from_rows(&[], 1 << 28)));
+    assert!(bytes < 10_000, "{bytes} bytes");
 }
