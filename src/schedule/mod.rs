@@ -35,6 +35,9 @@ pub const UNROLL: usize = 64;
 /// columns, f64, one thread, data in cache, ns a sample, loops against unrolled): d = 40: 6.3 against 9.3; d = 64: 11.3 against 17.2 (2026-11-22).
 pub const UNROLL_COLUMNS: usize = 32;
 
+/// The same for functions of tens of instructions each (`Elem::is_long`).
+pub const UNROLL_LONG: usize = 16;
+
 /// One stage: uniform nodes, then a pass that reads them.
 #[derive(Clone, Debug, Default)]
 pub struct Stage {

@@ -20,7 +20,7 @@ pub const BLOCKS: usize = 2;
 pub fn pair<I: Isa>(program: &Program, entries: usize, vectors: usize) -> Option<Program> {
     let n = program.ops.len();
     // Short ones are unrolled and few enough that a CPU sees several blocks of them.
-    let chains = n >= order::FEW && BLOCKS.max(vectors) * n <= UNROLLED && !program.ops.iter().any(order::through_memory);
+    let chains = n >= order::FEW && BLOCKS.max(vectors) * n <= UNROLLED;
     let fits = || BLOCKS * pressure(program) + entries * vectors <= I::REGISTERS;
     (chains && fits()).then(|| program.side_by_side(BLOCKS, BLOCKS * order::window(I::MASKS)))
 }

@@ -90,7 +90,7 @@ pub fn step<I: Isa>(program: &Program, sizes: Sizes, pool: &mut Pool, role: Role
     let frame = Frame::new::<I>(program.strided.len(), program.dims.len(), slow);
     let vectors = (sizes.lanes / I::BYTES).max(1);
     let entries = accumulators(program);
-    let pair = beside::pair::<I>(program, entries.len(), vectors);
+    let pair = if role.blocks == 0 { beside::pair::<I>(program, entries.len(), vectors) } else { None };
     let body = Body::<I>::new(program, pair.as_ref().unwrap_or(program).values.len(), sizes, frame);
     let mut f = Function {
         body,

@@ -23,15 +23,10 @@ pub const FEW: usize = 16;
 /// Operations begun in a cycle.
 const WIDTH: u32 = 2;
 
-/// What goes through memory keeps its order.
-pub fn through_memory(op: &Op) -> bool {
-    matches!(op.kind, Kind::Fold(..) | Kind::FoldProduct(..))
-}
-
 /// Puts operations that wait behind those that needn't.
 pub fn interleave(ops: &mut Vec<Op>, values: usize, window: usize) {
     let n = ops.len();
-    if n < FEW || ops.iter().any(through_memory) {
+    if n < FEW {
         return;
     }
     const UNKNOWN: u32 = u32::MAX;
@@ -40,7 +35,7 @@ pub fn interleave(ops: &mut Vec<Op>, values: usize, window: usize) {
     for op in ops.iter().filter(|op| op.result != Val::NONE) {
         at[op.result.index()] = UNKNOWN;
     }
-    // What each fold comes after: the one before it into the same accumulator, the first block's first.
+    // What each fold comes after.
     let after_fold = folds(ops);
     let mut done = vec![false; if after_fold.is_empty() { 0 } else { n }];
     // What each operation was last seen to wait for: a value that wasn't begun.
@@ -99,19 +94,27 @@ pub fn interleave(ops: &mut Vec<Op>, values: usize, window: usize) {
 /// No fold.
 const NO_FOLD: u32 = u32::MAX;
 
-/// For each operation the fold into the same accumulator that comes before it, block by block; nothing if none does.
+/// For each operation the fold that comes before it; nothing if none does. Into an accumulator: the one before it into the same, block by block. Into
+/// tile buffers, where entries may be the same under two names: the one before it in its block.
 fn folds(ops: &[Op]) -> Vec<u32> {
-    let mut all: Vec<(u8, usize, Entry)> = Vec::new();
+    #[derive(PartialEq, Eq, Hash)]
+    enum Into {
+        Accumulator(Entry),
+        Tile(u8),
+    }
+    let mut all: Vec<(u8, usize, Into)> = Vec::new();
     for (k, op) in ops.iter().enumerate() {
-        if let Kind::Accumulate(_, e) | Kind::AccumulateProduct(e) = op.kind {
-            all.push((op.block, k, e));
+        match op.kind {
+            Kind::Accumulate(_, e) | Kind::AccumulateProduct(e) => all.push((op.block, k, Into::Accumulator(e))),
+            Kind::Fold(..) | Kind::FoldProduct(..) => all.push((op.block, k, Into::Tile(op.block))),
+            _ => {}
         }
     }
     all.sort_unstable_by_key(|(block, k, _)| (*block, *k));
-    let mut last: Known<Entry, usize> = Known::default();
+    let mut last: Known<Into, usize> = Known::default();
     let mut out = Vec::new();
-    for (_, k, e) in all {
-        if let Some(before) = last.insert(e, k) {
+    for (_, k, into) in all {
+        if let Some(before) = last.insert(into, k) {
             out.resize(ops.len(), NO_FOLD);
             out[k] = before as u32;
         }
