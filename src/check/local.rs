@@ -225,6 +225,16 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_underflows_leaves_its_slope_in_doubt() {
+        // 1e-21^16 is 0 in f64 and 16 * 1e-21^15 isn't: the differences see nothing, and must not be sure of it.
+        for (op, x) in [(Elem::Powi(16), 1e-21), (Elem::Powi(16), 3e-20), (Elem::Powi(3), 1e-105), (Elem::Square, 1e-163)] {
+            let pull = op.pullback(&[x], op.value(&[x]), 1.0)[0];
+            let found = slope(op, &mut [x], 0);
+            assert!(pull > 0.0 && (found.value - pull).abs() <= 20.0 * found.doubt, "{op:?} at {x}: {found:?} against {pull}");
+        }
+    }
+
+    #[test]
     fn negative_arguments_of_the_gamma_family() {
         for op in [Elem::LnGamma, Elem::Digamma, Elem::Trigamma] {
             for k in 1..400 {

@@ -80,7 +80,8 @@ fn extrapolate(x: f64, step: f64, noise: f64, f: &mut impl FnMut(f64) -> f64) ->
         // The step as the numbers have it.
         let (above, below) = (x + h, x - h);
         let (up, down) = (f(above), f(below));
-        ((up - down) / (above - below), AMPLIFIED * noise * up.abs().max(down.abs()) / h)
+        // Below the normal range a rounding is one of its smallest number, however small the value is; one that is 0 may have underflowed.
+        ((up - down) / (above - below), AMPLIFIED * noise * up.abs().max(down.abs()).max(f64::MIN_POSITIVE) / h)
     };
     let mut row = [0.0f64; ROWS];
     row[0] = difference(h).0;
