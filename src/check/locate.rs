@@ -2,6 +2,7 @@
 //! on the first samples, with the oracle's numbers.
 
 use super::local::{Doubtful, pull, slope};
+use super::ridders::NOTHING;
 use super::{Culprit, Fault};
 use crate::graph::eval::{Value, eval, exact};
 use crate::graph::{Dag, Op};
@@ -69,7 +70,7 @@ pub(super) fn culprit<T: Real>(bound: &Bound<'_, T>, theta: &Params<T>) -> Optio
         for (Doubtful { value: want, doubt }, Doubtful { value: got, doubt: more }) in expected.iter().zip(&found) {
             // What isn't a number where one is expected is as wrong as can be.
             let doubt = doubt + if more.is_finite() { *more } else { 0.0 };
-            let off = if got.is_finite() { ((want - got).abs() - 20.0 * doubt) / want.abs().max(got.abs()) } else { f64::INFINITY };
+            let off = if got.is_finite() { ((want - got).abs() - 20.0 * doubt - NOTHING) / want.abs().max(got.abs()) } else { f64::INFINITY };
             let certain = want.is_finite() && doubt.is_finite();
             if certain && off > OFF && worst.as_ref().is_none_or(|w| off > w.relative_error) {
                 worst = Some(Culprit { op: crate::diff::op_name(&node.op).into(), place: node.place, operand: c.operand, relative_error: off });

@@ -23,6 +23,8 @@ const ROWS: usize = 12;
 const WORSE: f64 = 2.0;
 /// An error below this fraction of the value is as good as any: no further start is tried.
 const ENOUGH: f64 = 1e-11;
+/// Numbers below this are nothing: what roundings below the normal range can become in differences, and no gradient that anybody uses.
+pub(super) const NOTHING: f64 = 1e-290;
 /// What extrapolation makes of a rounding in one of its differences, at most.
 const AMPLIFIED: f64 = 4.0;
 
@@ -66,7 +68,7 @@ pub(super) fn refined(x: f64, steps: &[Step], noise: f64, f: &mut impl FnMut(f64
             }
         }
         found.push((value, error));
-        if best.error <= ENOUGH * best.value.abs() {
+        if best.error <= ENOUGH * best.value.abs() + NOTHING {
             break;
         }
     }
