@@ -1,8 +1,9 @@
-//! More than 2^32 samples: columns of that length exist as addresses only, a few pages of the memory mapped over and over; a last stretch beyond sample 2^32 has numbers
-//! of its own, so that an index cut to 32 bits finds the wrong ones. All numbers are whole and small, so that every sum has a closed form and is exact.
+//! More than 2^32 samples: columns of that length exist as addresses only, a few pages of the memory mapped over and over; a last stretch beyond sample 2^32
+//! has numbers of its own, so that an index cut to 32 bits finds the wrong ones. All numbers are whole and small, so that every sum has a closed form and is
+//! exact.
 //!
-//! By default the fastest backend runs the whole column, and what lies beyond 2^32 is asked of every backend. `TAPELESS_BEYOND=all` runs whole columns on every backend, in
-//! `f32`, row by row, and by groups: a few minutes.
+//! By default the fastest backend runs the whole column, and what lies beyond 2^32 is asked of every backend. `TAPELESS_BEYOND=all` runs whole columns on
+//! every backend, in `f32`, row by row, and by groups: a few minutes.
 
 // Mappings need it.
 #![allow(unsafe_code)]
@@ -278,7 +279,8 @@ fn batches_beyond() -> Result<()> {
     let mut theta = program.zeros();
     training.run(&mut theta)?;
     drop(training);
-    // With rate 1/2 a step goes to the batch's mean. The last but one is all beyond 2^32: its mean is 2, its mean square 8. The last one's numbers lie 2 from that.
+    // With rate 1/2 a step goes to the batch's mean. The last but one is all beyond 2^32: its mean is 2, its mean square 8. The last one's numbers lie 2 from
+    // that.
     assert_eq!(losses, [(steps - 1, 8.0), (steps, 4.0)]);
     Ok(())
 }

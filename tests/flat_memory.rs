@@ -1,5 +1,5 @@
-//! Many calls of the hot path leave memory as it was: on every backend the allocator's bytes and the resident set are after the last call what they were after the first
-//! few.
+//! Many calls of the hot path leave memory as it was: on every backend the allocator's bytes and the resident set are after the last call what they were
+//! after the first few.
 //!
 //! `TAPELESS_CALLS` sets how many calls each model makes on each backend (default 30,000; 10,000,000 takes some minutes).
 
@@ -70,7 +70,8 @@ fn resident() -> Option<i64> {
     text.lines().find_map(|line| line.strip_prefix("Rss:"))?.split_whitespace().next()?.parse().ok()
 }
 
-/// What so many calls leave behind: calls of the allocator and bytes held by those of `value_and_grad_into` and `value`, bytes held by those of `value_and_grad`, KiB resident.
+/// What so many calls leave behind: calls of the allocator and bytes held by those of `value_and_grad_into` and `value`, bytes held by those of
+/// `value_and_grad`, KiB resident.
 fn growth<T: Real>(model: Model, backend: Backend, calls: u64) -> (u64, i64, i64, i64) {
     let g = Graph::new();
     let program = compile::<T>(model(&g), &Options::new().backend(backend)).unwrap();
@@ -120,7 +121,8 @@ fn memory_is_flat() {
                 let (allocations, bytes, bytes_of_allocating, kib) = found;
                 let what = format!("{}, {name}, {}: {calls} calls", backend.name(), if single { "f32" } else { "f64" });
                 println!(
-                    "{what}: {allocations} calls of the allocator, {bytes} bytes more held; allocating ones as many: {bytes_of_allocating} bytes more held; {kib} KiB more resident; {:.1} s",
+                    "{what}: {allocations} calls of the allocator, {bytes} bytes more held; as many of `value_and_grad`: {bytes_of_allocating} bytes more; \
+                     {kib} KiB more resident; {:.1} s",
                     begun.elapsed().as_secs_f64()
                 );
                 assert_eq!((allocations, bytes, bytes_of_allocating), (0, 0, 0), "{what}");

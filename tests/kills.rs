@@ -1,5 +1,5 @@
-//! A training killed by `kill -9` at random moments and resumed from its file each time ends with the bits and the history of one that never was; no moment leaves a
-//! file that can't be read.
+//! A training killed by `kill -9` at random moments and resumed from its file each time ends with the bits and the history of one that never was; no moment
+//! leaves a file that can't be read.
 //!
 //! `TAPELESS_KILLS` sets how many kills (default 30), `TAPELESS_SEED` which moments.
 
@@ -25,8 +25,8 @@ fn numbers<T: Real>(n: usize, seed: f64) -> Vec<T> {
     (0..n).map(|i| T::from_f64((seed + (i + 1) as f64 * 0.618_033_988_749_895).fract())).collect()
 }
 
-/// Trains to the end: from the file if there is one, and writing to it after each step; without interruption if no file is given. All that is left, as text: parameters,
-/// the stepper's state, history, validation losses.
+/// Trains to the end: from the file if there is one, and writing to it after each step; without interruption if no file is given. All that is left, as text:
+/// parameters, the stepper's state, history, validation losses.
 fn train<T: Real>(kind: u64, path: Option<&Path>) -> Result<String> {
     let g = Graph::new();
     let hidden = (g.data("x") * g.param_with("v", &[5]) + g.param_with("c", &[5])).tanh();

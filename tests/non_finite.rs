@@ -1,5 +1,5 @@
-//! P6: `find_non_finite` names the operation that made the first number that isn't finite: at which sample, from what, written where. A training says the same, and in
-//! which step.
+//! P6: `find_non_finite` names the operation that made the first number that isn't finite: at which sample, from what, written where. A training says the
+//! same, and in which step.
 
 use nalgebra::DMatrix;
 use tapeless::fit::State;

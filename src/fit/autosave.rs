@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 pub enum Every {
     /// After each step that is a multiple of this (at least 1).
     Steps(u64),
-    /// When this time has passed since the last writing, or since the run began. Writing takes a twentieth of the run's time at most: where one took long, the next
-    /// waits for nineteen times as long, however short this is.
+    /// When this time has passed since the last writing, or since the run began. Writing takes a twentieth of the run's time at most: where one took long,
+    /// the next waits for nineteen times as long, however short this is.
     Time(Duration),
 }
 

@@ -36,17 +36,17 @@ const BEST: &str = "best";
 ///
 /// # Text and file
 ///
-/// The text form, from `Display` and read by `FromStr`, holds numbers as bit patterns, as [`State`]'s does: what is read is what was written, to the bit. Its first line says its
-/// version, its last line holds a checksum (CRC-64/XZ) of all before it: text that was cut off or changed, by a single bit, is refused. So is version 1, which had no
-/// checksum: damage to the version could pass for it.
+/// The text form, from `Display` and read by `FromStr`, holds numbers as bit patterns, as [`State`]'s does: what is read is what was written, to the bit. Its
+/// first line says its version, its last line holds a checksum (CRC-64/XZ) of all before it: text that was cut off or changed, by a single bit, is refused.
+/// So is version 1, which had no checksum: damage to the version could pass for it.
 ///
-/// [`Checkpoint::write`] puts the text into a file and [`Checkpoint::read`] takes it from there; [`Training::checkpoint_to`](super::Training::checkpoint_to) does the writing
-/// in the course of a run. The file is replaced as a whole: a process that is killed at any moment leaves the checkpoint it wrote last.
+/// [`Checkpoint::write`] puts the text into a file and [`Checkpoint::read`] takes it from there; [`Training::checkpoint_to`](super::Training::checkpoint_to)
+/// does the writing in the course of a run. The file is replaced as a whole: a process that is killed at any moment leaves the checkpoint it wrote last.
 ///
-/// A recorded step takes 17 bytes in the file for each of its numbers (loss, gradient norm, parameters if they are recorded) and the digits of its number. All of them are written
-/// each time, so that a file is complete by itself: a run of `n` recorded steps with a checkpoint every `k` writes about `20 n^2 / k` bytes in all. Where
-/// that matters, record fewer steps ([`Training::record_every`](super::Training::record_every)) or write by time ([`Every::Time`](super::Every)), which never takes more than a
-/// twentieth of the run.
+/// A recorded step takes 17 bytes in the file for each of its numbers (loss, gradient norm, parameters if they are recorded) and the digits of its number.
+/// All of them are written each time, so that a file is complete by itself: a run of `n` recorded steps with a checkpoint every `k` writes about `20 n^2 / k`
+/// bytes in all. Where that matters, record fewer steps ([`Training::record_every`](super::Training::record_every)) or write by time
+/// ([`Every::Time`](super::Every)), which never takes more than a twentieth of the run.
 ///
 /// ```
 /// use tapeless::fit::{Adam, Checkpoint, Training};
@@ -146,9 +146,9 @@ impl Checkpoint {
         Ok(point(program.layout(), &self.theta))
     }
 
-    /// Writes the text form to a file, in place of what was there. The new file is written beside it, brought to the disk and renamed, so whoever reads the path finds the old checkpoint or the
-    /// new one, and so does who comes after a process that was killed or a machine that lost power. A killed process may leave a file named
-    /// `<name>.<process>.<number>.tmp` behind, which nothing reads.
+    /// Writes the text form to a file, in place of what was there. The new file is written beside it, brought to the disk and renamed, so whoever reads the
+    /// path finds the old checkpoint or the new one, and so does who comes after a process that was killed or a machine that lost power. A killed process may
+    /// leave a file named `<name>.<process>.<number>.tmp` behind, which nothing reads.
     ///
     /// # Errors
     /// [`Error::File`] with what the system says. What was at the path is still there.
@@ -159,8 +159,8 @@ impl Checkpoint {
     /// Reads what [`Checkpoint::write`] has written.
     ///
     /// # Errors
-    /// [`Error::File`] with what the system says, or with what is wrong with the file: that it is no saved training, is empty, was cut off, was changed after it was written, or is of a version that
-    /// this crate doesn't read.
+    /// [`Error::File`] with what the system says, or with what is wrong with the file: that it is no saved training, is empty, was cut off, was changed
+    /// after it was written, or is of a version that this crate doesn't read.
     pub fn read(path: impl AsRef<Path>) -> Result<Checkpoint> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|error| file_error(path, error.to_string()))?;
@@ -220,8 +220,8 @@ pub(super) fn point<T: Real>(layout: &Arc<Layout>, numbers: &[f64]) -> Params<T>
 impl FromStr for Checkpoint {
     type Err = Error;
 
-    /// Reads the text form. [`Error::Parse`] names the line that is wrong: the first where the text is no saved training or of another version, the last where it was cut
-    /// off or changed.
+    /// Reads the text form. [`Error::Parse`] names the line that is wrong: the first where the text is no saved training or of another version, the last
+    /// where it was cut off or changed.
     fn from_str(text: &str) -> Result<Checkpoint> {
         parse(text.as_bytes())
     }

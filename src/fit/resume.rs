@@ -42,14 +42,14 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
     }
 
     /// Goes on from a saved training: gives back its parameters, to be handed to [`Training::run`], which takes the steps that are left of a run
-    /// that was saved before its end, or else begins a further one. History and
-    /// validation losses are those of the saved training, and go on.
+    /// that was saved before its end, or else begins a further one. History and validation losses are those of the saved training, and go on.
     ///
     /// The data are the caller's to bring back as they were. How long a run is, what is recorded, and closures, may be others than before.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) if the number type, the formula, the parameters it is differentiated by, the number of samples, the seed or a setting of training, schedule, early stopping or stepper is another
-    /// one; [`Error::Layout`](crate::Error::Layout) if the parameters are laid out otherwise. This training is then as before.
+    /// [`Error::Setting`](crate::Error::Setting) if the number type, the formula, the parameters it is differentiated by, the number of samples, the seed or a
+    /// setting of training, schedule, early stopping or stepper is another one; [`Error::Layout`](crate::Error::Layout) if the parameters are laid out
+    /// otherwise. This training is then as before.
     pub fn resume(&mut self, saved: &Checkpoint) -> Result<Params<T>> {
         let program = self.bound.program();
         let differs = |what: &str, saved: String, mine: String| Err(bad(what, format!("the training was saved with {saved}, this one has {mine}")));

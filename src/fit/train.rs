@@ -274,11 +274,12 @@ impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {
         self
     }
 
-    /// Writes the training's state to a file in the course of each run, every so many steps or so much time, unless the run ends there: [`Checkpoint::write`]. Killed at
-    /// any moment and [`Training::resume`]d from what [`Checkpoint::read`] finds, a training ends with the bits and the history it would have had.
+    /// Writes the training's state to a file in the course of each run, every so many steps or so much time, unless the run ends there:
+    /// [`Checkpoint::write`]. Killed at any moment and [`Training::resume`]d from what [`Checkpoint::read`] finds, a training ends with the bits and the
+    /// history it would have had.
     ///
-    /// A checkpoint that can't be written ends [`Training::run`] with [`Error::File`](crate::Error::File), between two steps and without loss: the parameters are those after the last step, the file is the last that could be written,
-    /// and a further `run` goes on as if nothing had been.
+    /// A checkpoint that can't be written ends [`Training::run`] with [`Error::File`](crate::Error::File), between two steps and without loss: the parameters
+    /// are those after the last step, the file is the last that could be written, and a further `run` goes on as if nothing had been.
     ///
     /// ```
     /// use tapeless::fit::{Adam, Checkpoint, Every, Training};
