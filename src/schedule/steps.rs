@@ -153,7 +153,7 @@ fn nest(dag: &Dag, id: NodeId) -> Dims {
     let columns = |a: &NodeId| dag.shape(*a).entries() > UNROLL_COLUMNS && is_column(dag, source(dag, *a));
     let reads_columns = matches!(dag.node(id).op, Op::Elem(_)) && dag.node(id).args.iter().any(columns);
     let most = match dag.node(id).op {
-        Op::Elem(op) if op.is_long() => std::env::var("TAPELESS_UNROLL_LONG").ok().and_then(|v| v.parse().ok()).unwrap_or(UNROLL_LONG),
+        Op::Elem(op) if op.is_long() => UNROLL_LONG,
         _ if reads_columns => UNROLL_COLUMNS,
         _ => UNROLL,
     };

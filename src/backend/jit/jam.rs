@@ -21,9 +21,6 @@ use std::collections::HashMap;
 /// Instructions of a body that is worth taking several times: loads, a product or two, a sink.
 const SHORT: usize = 16;
 
-/// Instructions of several points of a long body together, at most.
-const MANY: usize = 600;
-
 /// How many points are taken at once.
 #[derive(Clone, Copy)]
 pub struct Group {
@@ -54,14 +51,7 @@ pub struct Jammed {
 pub fn jam(kernel: &Kernel, group: Group) -> Vec<Jammed> {
     let rank = kernel.dims.len();
     if rank == 0 || kernel.insts.len() > SHORT {
-        let most: usize = std::env::var("TAPELESS_LONG_BY").ok().and_then(|v| v.parse().ok()).unwrap_or(1);
-        let n = most.min(MANY / kernel.insts.len().max(1));
-        if rank == 0 || n < 2 {
-            return vec![Jammed { kernel: kernel.clone(), blocks: 0 }];
-        }
-        let mut by = vec![1; rank];
-        by[rank - 1] = even(kernel.dims[rank - 1], n);
-        return pieces(kernel, &by, false).into_iter().map(|kernel| Jammed { kernel, blocks: 0 }).collect();
+        return vec![Jammed { kernel: kernel.clone(), blocks: 0 }];
     }
     let sinks = kernel.insts.iter().filter(|inst| inst.is_sink()).count();
     if let Some(axis) = summed(kernel).filter(|_| sinks <= group.sums) {
