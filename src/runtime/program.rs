@@ -244,7 +244,8 @@ impl<'d, T: Real> Bound<'d, T> {
         Program { compiled: self.compiled.clone() }
     }
 
-    /// The value, without computing anything of the gradient.
+    /// The value, without computing anything of the gradient. It may differ from that of [`Bound::value_and_grad`] in the last digits: a product that the
+    /// gradient needs as a number of its own is rounded there before it is added to something.
     ///
     /// # Errors
     /// [`Error::Layout`] for a point of another program.
