@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::real::Real;
 use crate::runtime::params::Params;
 use crate::runtime::program::Bound;
+use std::fmt;
 use std::ops::ControlFlow;
 
 type EpochObserver<'a, T> = Box<dyn FnMut(&EpochEnd<'_, T>) -> ControlFlow<()> + 'a>;
@@ -139,6 +140,12 @@ pub struct Training<'a, 'd, T: Real, S> {
     pub(super) done: u64,
     pub(super) counts: Counts,
     pub(super) tally: Tally,
+}
+
+impl<T: Real, S> fmt::Debug for Training<'_, '_, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Training").field("bound", &self.bound).field("batch_size", &self.batch_size).field("done", &self.done).finish_non_exhaustive()
+    }
 }
 
 impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {

@@ -17,6 +17,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 /// Everything a compilation made, kept to be read.
+#[derive(Debug)]
 pub struct Compiled<T> {
     /// The formula as written.
     pub primal: Dag,
