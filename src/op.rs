@@ -295,6 +295,40 @@ impl Elem {
         }
     }
 
+    /// Whether it takes tens of instructions: all but arithmetic, comparisons and roundings.
+    pub fn is_long(self) -> bool {
+        use Elem::*;
+        !matches!(
+            self,
+            Neg | Abs
+                | Sign
+                | Recip
+                | Sqrt
+                | Pivot
+                | Square
+                | Powi(_)
+                | Add
+                | Sub
+                | Mul
+                | Div
+                | Min
+                | Max
+                | Floor
+                | Ceil
+                | Round
+                | Relu
+                | Hypot
+                | And
+                | Or
+                | Not
+                | Lt
+                | Le
+                | Eq
+                | Ne
+                | Select
+        )
+    }
+
     /// Whether the operands may change places.
     pub fn commutes(self) -> bool {
         matches!(self, Elem::Add | Elem::Mul | Elem::Eq | Elem::Ne)

@@ -133,6 +133,17 @@ pub(crate) fn strides(operand: &[usize], dims: &[usize]) -> Dims {
     out
 }
 
+/// The entry of `operand` that broadcasting reads at one entry of `dims`: what [`broadcast_index`] has there.
+pub(crate) fn broadcast_entry(operand: &[usize], dims: &[usize], mut entry: usize) -> usize {
+    let strides = strides(operand, dims);
+    let mut at = 0;
+    for axis in (0..dims.len()).rev() {
+        at += entry % dims[axis] * strides[axis];
+        entry /= dims[axis];
+    }
+    at
+}
+
 /// For each entry of `dims` in row-major order, the entry of `operand` that broadcasting reads there.
 pub(crate) fn broadcast_index(operand: &[usize], dims: &[usize]) -> Vec<usize> {
     let strides = strides(operand, dims);
@@ -173,6 +184,10 @@ mod tests {
     fn broadcast_index_repeats_unit_axes() {
         assert_eq!(broadcast_index(&[3, 1], &[2, 3, 2]), [0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2]);
         assert_eq!(broadcast_index(&[], &[2]), [0, 0]);
+        for (operand, dims) in [(&[3, 1][..], &[2, 3, 2][..]), (&[], &[2]), (&[2, 1, 4], &[2, 5, 4]), (&[5], &[5])] {
+            let each: Vec<usize> = (0..dims.iter().product()).map(|e| broadcast_entry(operand, dims, e)).collect();
+            assert_eq!(each, broadcast_index(operand, dims));
+        }
     }
 
     #[test]

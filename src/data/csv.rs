@@ -49,9 +49,14 @@ fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|e| Error::File { path: path.display().to_string(), message: e.to_string() })
 }
 
-fn read(reader: impl Read, path: Option<&Path>, wanted: Option<&[&str]>) -> Result<Frame> {
+fn read(mut reader: impl Read, path: Option<&Path>, wanted: Option<&[&str]>) -> Result<Frame> {
     let file = path.map(|p| p.display().to_string());
-    let failed = |e: ::csv::Error| Error::File { path: file.clone().unwrap_or_else(|| "CSV".into()), message: e.to_string() };
+    let unread = |message: String| Error::File { path: file.clone().unwrap_or_else(|| "CSV".into()), message };
+    let failed = |e: ::csv::Error| unread(e.to_string());
+    // A byte order mark is left out only where it comes in one piece, with something behind it; a pipe may give less at a time.
+    let mut start = Vec::new();
+    reader.by_ref().take(4).read_to_end(&mut start).map_err(|e| unread(e.to_string()))?;
+    let reader = start.as_slice().chain(reader);
     // Rows of other lengths are let through, to be reported by row and column.
     let mut reader = ::csv::ReaderBuilder::new().trim(::csv::Trim::All).flexible(true).from_reader(reader);
     let header: Vec<String> = reader.headers().map_err(failed)?.iter().map(String::from).collect();

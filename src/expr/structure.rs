@@ -6,7 +6,7 @@ use crate::error::{Mistake, Place};
 use crate::expr::{Expr, Graph};
 use crate::graph::dense::Dense;
 use crate::graph::{Arrangement, Op};
-use crate::shape::Dims;
+use crate::shape::{Dims, Shape};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -75,7 +75,10 @@ impl Graph {
             if !fits {
                 return self.mistake(mistaken());
             }
-            dims[axis] += s.dims()[axis];
+            dims[axis] = dims[axis].saturating_add(s.dims()[axis]);
+        }
+        if let Some(mistaken) = self.unusable("concat", &dims) {
+            return mistaken;
         }
         let sources = indices(&dims)
             .map(|mut index| {
@@ -90,6 +93,13 @@ impl Graph {
         self.arrange("concat", parts, &dims, sources)
     }
 
+    /// A mistake, if no value can have these dimensions: before a list is made of its entries.
+    #[track_caller]
+    fn unusable(&self, what: &str, dims: &[usize]) -> Option<Expr<'_>> {
+        let shape = Shape::new(dims);
+        (!shape.is_sound()).then(|| self.mistake(Mistake::UnusableShape { what: what.into(), shape, place: Some(Place::caller()) }))
+    }
+
     /// An arrangement of operands' entries, checked.
     #[track_caller]
     fn arrange<'g>(&'g self, what: &str, operands: &[Expr<'g>], dims: &[usize], sources: Sources) -> Expr<'g> {
@@ -101,6 +111,9 @@ impl<'g> Expr<'g> {
     /// Entries of this one under other dimensions: `from` gives the position for each index, or `None` for 0.
     #[track_caller]
     fn arranged(self, dims: &[usize], from: impl Fn(&[usize]) -> Option<u32>) -> Expr<'g> {
+        if let Some(mistaken) = self.graph().unusable("arrange", dims) {
+            return mistaken;
+        }
         let sources = indices(dims).map(|i| from(&i).map(|e| (0, e))).collect();
         self.graph().arrange("arrange", &[self], dims, sources)
     }
@@ -235,7 +248,7 @@ impl<'g> Expr<'g> {
             // [n, k] x [k]: the vector along the last axis of the matrix.
             (_, 1) if a.dims().last() == b.dims().last() => self.dot(other),
             // [k] x [k, m]: a column times the matrix, summed over the rows.
-            (1, rank) if a.dims()[0] == b.dims()[rank - 2] => (self.with_last_axis() * other).sum_dim(-2),
+            (1, rank) if rank > 1 && a.dims()[0] == b.dims()[rank - 2] => (self.with_last_axis() * other).sum_dim(-2),
             (ra, rb) if ra > 1 && rb > 1 && a.dims()[ra - 1] == b.dims()[rb - 2] => {
                 let work = a.dims()[ra - 2].saturating_mul(a.dims()[ra - 1]).saturating_mul(b.dims()[rb - 1]);
                 if work > WRITTEN_PRODUCT && !a.varies_over_samples() && !b.varies_over_samples() {

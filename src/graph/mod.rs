@@ -115,7 +115,8 @@ pub struct Bits(u64);
 
 impl From<f64> for Bits {
     fn from(x: f64) -> Self {
-        Bits(x.to_bits())
+        // One NaN stands for all: which one an operation gives is the CPU's choice, and the text form has one word for it.
+        Bits(if x.is_nan() { f64::NAN } else { x }.to_bits())
     }
 }
 

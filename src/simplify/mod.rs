@@ -8,7 +8,7 @@ mod stable;
 use crate::error::Place;
 use crate::graph::{Args, Arrangement, Axis, Bits, Dag, Fold, NodeId, Op, verify};
 use crate::op::Elem;
-use crate::shape::{Shape, broadcast_index};
+use crate::shape::{Shape, broadcast_entry};
 use rules::{Compiled, Kind, Pattern, RULES, Rule, STABLE};
 use smallvec::SmallVec;
 use std::fmt;
@@ -274,27 +274,23 @@ impl Builder<'_> {
         if args.len() == 1 && self.dag.shape(args[0]).dims() == &arrangement.dims[..] && arrangement.sources.iter().enumerate().all(same) {
             return Some(args[0]);
         }
-        // Operands' own sources, one level down; reshapes and broadcasts are arrangements too.
-        let inner = |a: NodeId| -> Option<Vec<Option<(NodeId, u32)>>> {
+        // Where an operand's entry comes from, one level down; reshapes and broadcasts are arrangements too. Asked entry by entry: one entry of a
+        // large value needs no list of all of them.
+        let below = |a: NodeId, e: u32| -> Option<(NodeId, u32)> {
             let node = self.dag.node(a);
             match &node.op {
-                Op::Arrange(b) => Some(b.sources.iter().map(|s| s.map(|(k, e)| (node.args[k as usize], e))).collect()),
-                Op::Reshape(_) => Some((0..node.shape.entries()).map(|e| Some((node.args[0], e as u32))).collect()),
+                Op::Arrange(b) => b.sources[e as usize].map(|(k, e)| (node.args[k as usize], e)),
+                Op::Reshape(_) => Some((node.args[0], e)),
                 Op::Broadcast(to) if to.varies_over_samples() == self.dag.shape(node.args[0]).varies_over_samples() => {
-                    let index = broadcast_index(self.dag.shape(node.args[0]).dims(), to.dims());
-                    Some(index.into_iter().map(|e| Some((node.args[0], e as u32))).collect())
+                    Some((node.args[0], broadcast_entry(self.dag.shape(node.args[0]).dims(), to.dims(), e as usize) as u32))
                 }
-                _ => None,
+                _ => Some((a, e)),
             }
         };
-        let below: Vec<_> = args.iter().map(|a| inner(*a)).collect();
         let mut operands = Args::new();
         let mut sources = Vec::with_capacity(arrangement.sources.len());
         for source in &arrangement.sources {
-            let found = source.and_then(|(k, e)| match &below[k as usize] {
-                Some(list) => list[e as usize],
-                None => Some((args[k as usize], e)),
-            });
+            let found = source.and_then(|(k, e)| below(args[k as usize], e));
             sources.push(found.filter(|(a, _)| self.dag.as_constant(*a) != Some(0.0)).map(|(a, e)| {
                 let at = operands.iter().position(|o| *o == a).unwrap_or_else(|| {
                     operands.push(a);

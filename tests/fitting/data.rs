@@ -22,6 +22,31 @@ fn csv_is_read_with_its_quotes_and_line_ends() -> Result<()> {
     Ok(())
 }
 
+/// Gives one byte at a time, as a pipe may.
+struct Trickle<'a>(&'a [u8]);
+
+impl std::io::Read for Trickle<'_> {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        let n = 1.min(to.len());
+        std::io::Read::read(&mut self.0, &mut to[..n])
+    }
+}
+
+/// A find of `fuzz/csv`: the byte order mark became part of the first name where it came in pieces.
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_name_however_it_comes() -> Result<()> {
+    let text = "\u{feff}x\n1\n\n2\r3\n\"4\"\n";
+    for frame in [Frame::from_csv(text.as_bytes())?, Frame::from_csv(Trickle(text.as_bytes()))?] {
+        assert_eq!(frame.column("x")?, [1.0, 2.0, 3.0, 4.0]);
+    }
+    for short in ["", "x", "\u{feff}", "\u{feff}x", "\u{feff}\n"] {
+        let names = [Frame::from_csv(short.as_bytes())?, Frame::from_csv(Trickle(short.as_bytes()))?].map(|f| f.names().to_vec());
+        assert_eq!(names[0], names[1], "{short:?}");
+        assert_eq!(names[0].concat(), short.trim_matches(['\u{feff}', '\n']), "{short:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn csv_errors_name_row_and_column() {
     let cases = [

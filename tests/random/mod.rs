@@ -33,6 +33,12 @@ pub struct Step {
     squash: bool,
 }
 
+impl From<[u8; 7]> for Step {
+    fn from([kind, op, a, b, c, extra, squash]: [u8; 7]) -> Self {
+        Step { kind, op, picks: [a, b, c], extra, squash: squash % 2 == 1 }
+    }
+}
+
 /// A graph to be. Shows as the graph.
 #[derive(Clone)]
 pub struct Recipe {

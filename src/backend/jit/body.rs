@@ -75,7 +75,9 @@ pub struct Body<'p, I> {
     pub partial: bool,
     /// Accumulators' lanes are found by `r11`.
     pub rotating: bool,
-    /// The block's number in the unrolled loop.
+    /// The first block's number in the unrolled loop.
+    pub first: usize,
+    /// That of the operation at hand.
     pub block: usize,
     /// IR instructions whose loads of a column ask for samples further ahead; none outside of a loop over whole blocks.
     pub asking: &'p [bool],
@@ -124,13 +126,13 @@ pub fn pointed(table: Table, entry: Entry) -> Entry {
 }
 
 impl<'p, I: Isa> Body<'p, I> {
-    /// Nothing emitted yet.
-    pub fn new(program: &'p Program, sizes: Sizes, frame: Frame) -> Self {
+    /// Nothing emitted yet; programs of so many `values` at most.
+    pub fn new(program: &'p Program, values: usize, sizes: Sizes, frame: Frame) -> Self {
         let vectors = if I::MASKS { u32::MAX } else { 0x7fff };
         Body {
             program,
             code: Code::default(),
-            registers: Registers::new(program, vectors, 0b1111_1100),
+            registers: Registers::new(values, vectors, 0b1111_1100),
             frame,
             sizes,
             held: HashMap::new(),
@@ -138,6 +140,7 @@ impl<'p, I: Isa> Body<'p, I> {
             pointers: HashMap::new(),
             partial: false,
             rotating: false,
+            first: 0,
             block: 0,
             asking: &[],
             slow: None,
@@ -285,7 +288,8 @@ impl<'p, I: Isa> Body<'p, I> {
                     Entry::Fixed(n) => (Register::RCX, i64::from(n) * self.sizes.lanes as i64),
                     Entry::Strided(..) => (base, beyond * self.sizes.lanes as i64),
                 };
-                if self.rotating { indexed(base, Register::R11, at) } else { memory(base, at + ahead) }
+                let at = at + ahead % self.sizes.lanes as i64;
+                if self.rotating { indexed(base, Register::R11, at) } else { memory(base, at) }
             }
         }
     }

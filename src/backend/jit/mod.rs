@@ -4,6 +4,7 @@
 //! `registers` (operations to instructions over the registers that linear scan gives out), `function` (the loops around), `code` (bytes), `pages`
 //! (executable memory), `call`. `isa` and `cpu` know the two instruction sets, `frame` who lives where, `listing` prints.
 
+mod beside;
 mod body;
 mod call;
 mod code;

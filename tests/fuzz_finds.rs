@@ -1,0 +1,116 @@
+//! Finds of the fuzz targets (`fuzz/`), each with its input as text, and what came to light while they were written.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use tapeless::graph::{Bits, text};
+use tapeless::prelude::*;
+use tapeless::{Error, Mistake};
+
+struct Watching;
+
+thread_local! {
+    /// The largest allocation of this thread.
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Notes a size. A thread that is ending has nothing to note it in.
+fn note(size: usize) {
+    let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
+}
+
+// SAFETY: every call goes to the system's allocator unchanged; noting its size touches no memory of the caller's.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Watching {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note(layout.size());
+        // SAFETY: the caller keeps `alloc`'s contract, which is this function's own.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: `at` came from `System.alloc` above.
+        unsafe { System.dealloc(at, layout) }
+    }
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        note(size);
+        // SAFETY: `at` came from `System.alloc` above.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Watching = Watching;
+
+/// The largest allocation that a piece of work makes.
+fn largest<R>(work: impl FnOnce() -> R) -> (R, usize) {
+    LARGEST.set(0);
+    let out = work();
+    (out, LARGEST.get())
+}
+
+/// The mistakes of this expression.
+fn mistakes(e: Expr<'_>) -> Vec<Mistake> {
+    match e.sum().compile() {
+        Err(Error::Expression(mistakes)) => mistakes,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// `calls`: `a.matmul(b)` with `a` of `[2]` and `b` of `[3]` panicked ("attempt to subtract with overflow").
+#[test]
+fn a_product_of_vectors_of_different_lengths() {
+    let g = Graph::new();
+    let product = g.param_with("a", &[2]).matmul(g.param_with("b", &[3]));
+    assert!(matches!(&mistakes(product)[..], [Mistake::Shapes { op, .. }] if op == "matmul"));
+}
+
+/// `graph_text`: NaN made by folding had another sign bit than the written one, was another node, and both read back as one.
+#[test]
+fn all_nans_are_one_constant() {
+    assert_eq!(Bits::from(f64::NAN), Bits::from(-f64::NAN));
+    assert_eq!(Bits::from(f64::from_bits(0x7ff0_0000_0000_0001)), Bits::from(f64::NAN));
+    let g = Graph::new();
+    let (a, b) = (g.constant(f64::NAN), g.constant(-f64::NAN));
+    let program = (g.param("w") * a + g.param("v") * b).compile().unwrap();
+    let printed = program.graph_text();
+    assert_eq!(text::print(&text::parse(&printed).unwrap()), printed);
+}
+
+/// Dimensions that no value can have are refused before a list of the entries is made: `identity(2^15)` took 16 GiB to be refused.
+#[test]
+fn structure_of_impossible_dimensions() {
+    let g = Graph::new();
+    let long = g.param_with("long", &[1 << 20]);
+    let half = g.param_with("half", &[1 << 27]);
+    let refused = |name: &str, make: &dyn Fn()| {
+        let before = g.mistakes().len();
+        let (_, bytes) = largest(make);
+        let mistakes = &g.mistakes()[before..];
+        assert!(matches!(mistakes, [Mistake::UnusableShape { .. }]), "{name}: {mistakes:?}");
+        assert!(bytes < 10_000, "{name}: {bytes} bytes");
+    };
+    for n in [1 << 15, usize::MAX, 0] {
+        refused("identity", &|| {
+            let _ = g.identity(n);
+        });
+    }
+    refused("to_diag", &|| {
+        let _ = long.to_diag();
+    });
+    refused("concat", &|| {
+        let _ = g.concat(&[half, half, half], 0);
+    });
+}
+
+/// An entry of a large value needs no list of all of its entries: this took 5 GiB to compile.
+#[test]
+fn one_entry_of_a_large_value() {
+    let text = "param w []\n%0 = param w\n%1 = broadcast [16384, 16384] %0\n%2 = arrange [] ( 0/5 ) %1\noutput loss %2";
+    let g = Graph::from_dag(text::parse(text).unwrap());
+    let (program, bytes) = largest(|| g.outputs()[0].1.compile().unwrap());
+    assert!(bytes < 1 << 20, "{bytes} bytes");
+    let theta = program.params([("w", 3.0)]).unwrap();
+    let bound = program.bind::<&str, &[f64]>([]).unwrap();
+    let ((value, grad), bytes) = largest(|| bound.value_and_grad(&theta).unwrap());
+    assert_eq!((value, grad.values()), (3.0, &[1.0][..]));
+    assert!(bytes < 1 << 20, "{bytes} bytes");
+}
