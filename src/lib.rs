@@ -158,6 +158,8 @@ pub mod known;
 pub mod labels;
 pub mod layer;
 pub mod loss;
+#[cfg(all(test, feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+mod mutants;
 pub mod op;
 pub mod pipeline;
 #[cfg(feature = "plot")]

@@ -15,7 +15,11 @@ use crate::error::Result;
 use crate::real::Real;
 use crate::runtime::params::Params;
 use crate::runtime::program::Bound;
+<<<<<<< HEAD
+use std::fmt;
+=======
 use std::cell::OnceCell;
+>>>>>>> main
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -147,6 +151,12 @@ pub struct Training<'a, 'd, T: Real, S> {
     pub(super) paused: bool,
     /// The formula's fingerprint, once it has been asked for.
     pub(super) formula: OnceCell<u64>,
+}
+
+impl<T: Real, S> fmt::Debug for Training<'_, '_, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Training").field("bound", &self.bound).field("batch_size", &self.batch_size).field("done", &self.done).finish_non_exhaustive()
+    }
 }
 
 impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {

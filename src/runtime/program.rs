@@ -20,6 +20,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 pub type Late<T> = LazyLock<Plan<T>, Box<dyn FnOnce() -> Plan<T> + Send>>;
 
 /// Everything a compilation made, kept to be read.
+#[derive(Debug)]
 pub struct Compiled<T> {
     /// The formula as written.
     pub primal: Dag,

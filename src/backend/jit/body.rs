@@ -150,6 +150,7 @@ impl<'p, I: Isa> Body<'p, I> {
         }
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn emit(&mut self, instruction: Instruction) {
         self.code.push(instruction, self.note);
     }
@@ -164,6 +165,7 @@ impl<'p, I: Isa> Body<'p, I> {
     }
 
     /// `x = op z`, or a store of `z` if `x` is memory.
+    #[cfg_attr(test, track_caller)]
     pub fn one(&mut self, op: Vop, x: Register, z: Rm) {
         let code = self.encoding(op);
         let made = match z {
@@ -174,12 +176,14 @@ impl<'p, I: Isa> Body<'p, I> {
     }
 
     /// A store.
+    #[cfg_attr(test, track_caller)]
     pub fn store(&mut self, op: Vop, to: MemoryOperand, z: Register) {
         let made = Instruction::with2(self.encoding(op), to, z);
         self.emit(sound(made));
     }
 
     /// `x = y op z`
+    #[cfg_attr(test, track_caller)]
     pub fn two(&mut self, op: Vop, x: Register, y: Register, z: Rm) {
         let made = self.made_of_two(op, x, y, z);
         self.emit(made);
@@ -194,12 +198,14 @@ impl<'p, I: Isa> Body<'p, I> {
     }
 
     /// As `two`, but lanes outside of the mask keep what they have.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn two_masked(&mut self, op: Vop, x: Register, y: Register, z: Rm, mask: Register) {
         let mut made = self.made_of_two(op, x, y, z);
         made.set_op_mask(mask);
         self.emit(made);
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn one_immediate(&mut self, op: Vop, x: Register, z: Rm, immediate: u8) {
         let code = self.encoding(op);
         let immediate = u32::from(immediate);
@@ -210,6 +216,7 @@ impl<'p, I: Isa> Body<'p, I> {
         self.emit(sound(made));
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn compare(&mut self, x: Register, y: Register, z: Rm, predicate: u8, mask: Option<Register>) {
         let code = self.encoding(Vop::Compare);
         let predicate = u32::from(predicate);
@@ -224,6 +231,7 @@ impl<'p, I: Isa> Body<'p, I> {
     }
 
     /// `x = mask ? z : y`
+    #[cfg_attr(test, track_caller)]
     pub(super) fn blend(&mut self, x: Register, y: Register, z: Rm, mask: Register) {
         if I::MASKS {
             self.two_masked(Vop::Blend, x, y, z, mask);
@@ -238,6 +246,7 @@ impl<'p, I: Isa> Body<'p, I> {
     }
 
     /// An instruction made by the encoder's constructors.
+    #[cfg_attr(test, track_caller)]
     pub fn put(&mut self, made: Result<Instruction, IcedError>) {
         self.emit(sound(made));
     }
@@ -357,6 +366,7 @@ impl<'p, I: Isa> Body<'p, I> {
     }
 
     /// Loads a constant of the pool.
+    #[cfg_attr(test, track_caller)]
     pub fn constant_into(&mut self, n: u32, into: Register) {
         let from = self.constant(n);
         let op = if I::MASKS { Vop::Broadcast } else { Vop::Load };

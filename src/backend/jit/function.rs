@@ -245,6 +245,7 @@ impl<I: Isa> Function<'_, I> {
         }
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn mov(&mut self, to: Register, from: MemoryOperand) {
         self.body.put(Instruction::with2(Encoding::Mov_r64_rm64, to, from));
     }
