@@ -64,6 +64,7 @@ fn those_shared() -> Vec<&'static str> {
         tapeless::fit::Batches,
         tapeless::fit::Checkpoint,
         tapeless::fit::EpochEnd<'_>,
+        tapeless::fit::Every,
         tapeless::fit::History,
         tapeless::fit::Matching,
         tapeless::fit::OnPlateau,

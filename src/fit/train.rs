@@ -15,11 +15,8 @@ use crate::error::Result;
 use crate::real::Real;
 use crate::runtime::params::Params;
 use crate::runtime::program::Bound;
-<<<<<<< HEAD
-use std::fmt;
-=======
 use std::cell::OnceCell;
->>>>>>> main
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
