@@ -338,7 +338,7 @@ pub enum Error {
         /// Where the factor was written.
         place: Option<Place>,
     },
-    /// Text that is not a graph.
+    /// Text that isn't what it is read as: a graph, a saved state.
     Parse {
         /// The line, from 1.
         line: usize,

@@ -8,7 +8,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 pub type Known<K, V> = HashMap<K, V, BuildHasherDefault<Multiply>>;
 
 /// Hashing by a rotation, an exclusive or and a product per word (after Fox, as the Rust compiler's own maps do).
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Debug)]
 pub struct Multiply(u64);
 
 impl Multiply {

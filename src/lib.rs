@@ -130,7 +130,7 @@
 //!
 //! **Fitting.** [`fit`] has SGD, Adam and AdamW behind a trait that anyone can implement, and a training loop that stops at the first number
 //! that isn't finite and says which operation made it, at which sample, from what. [`Training`] goes through all samples or shuffled mini-batches,
-//! with schedules, clipping, early stopping and checkpoints from which it goes on to the same bits.
+//! with schedules, clipping, early stopping and checkpoints, in memory or in files ([`Training::checkpoint_to`]), from which it goes on to the same bits.
 //!
 //! **Reading what was made.** [`Program::formula`], [`Program::gradient_source`], [`Program::schedule`], [`Program::kernels`],
 //! [`Program::graph_text`] (which [`graph::text::parse`] reads back) and [`Program::graph_dot`] show every stage.
@@ -158,6 +158,8 @@ pub mod known;
 pub mod labels;
 pub mod layer;
 pub mod loss;
+#[cfg(all(test, feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+mod mutants;
 pub mod op;
 pub mod pipeline;
 #[cfg(feature = "plot")]

@@ -81,7 +81,7 @@ macro_rules! table {
             /// The hyperbolic cosine.
             Cosh cosh (x in -3.0..3.0) = x.cosh(), |y, d| [d * x.sinh()];
             /// `ln(sigmoid(x))`, accurate in both tails.
-            LogSigmoid log_sigmoid (x in -5.0..5.0) = if x.is_nan() { x } else { x.min(0.0) - (-x.abs()).exp().ln_1p() }, |y, d| [d * (-x).sigmoid()];
+            LogSigmoid log_sigmoid (x in -5.0..5.0) = if x.is_nan() { x } else { -((-x).max(0.0) + (-x.abs()).exp().ln_1p()) }, |y, d| [d * (-x).sigmoid()];
             /// `ln(exp(x) + exp(z))`, without overflow.
             Logaddexp logaddexp (x in -4.0..4.0, z in -4.0..4.0) = special::logaddexp(x, z), |y, d| [d * (x - z).sigmoid(), d * (z - x).sigmoid()];
             /// The error function.
@@ -293,6 +293,40 @@ impl Elem {
             (other, None) => Some(other),
             (_, Some(_)) => None,
         }
+    }
+
+    /// Whether it takes tens of instructions: all but arithmetic, comparisons and roundings.
+    pub fn is_long(self) -> bool {
+        use Elem::*;
+        !matches!(
+            self,
+            Neg | Abs
+                | Sign
+                | Recip
+                | Sqrt
+                | Pivot
+                | Square
+                | Powi(_)
+                | Add
+                | Sub
+                | Mul
+                | Div
+                | Min
+                | Max
+                | Floor
+                | Ceil
+                | Round
+                | Relu
+                | Hypot
+                | And
+                | Or
+                | Not
+                | Lt
+                | Le
+                | Eq
+                | Ne
+                | Select
+        )
     }
 
     /// Whether the operands may change places.

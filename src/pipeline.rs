@@ -9,10 +9,10 @@ use crate::op::Elem;
 use crate::real::Real;
 use crate::runtime::params::Layout;
 use crate::runtime::plan::Plan;
-use crate::runtime::program::{Compiled, Function, Program};
+use crate::runtime::program::{Compiled, Function, Late, Program};
 use crate::shape::Shape;
 use crate::simplify::{Statistics, simplify, stabilise};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// How to compile an expression. `loss.compile()` uses the defaults: `f64`, the gradient by every parameter, the best backend.
 ///
@@ -131,8 +131,11 @@ pub fn compile<T: Real>(loss: Expr<'_>, options: &Options) -> Result<Program<T>>
     let mut value_graph = gradient_graph.clone();
     value_graph.set_outputs(gradient_graph.outputs().iter().take(1).cloned().collect());
     let value_graph = value_graph.without_dead_nodes();
-    let value = Plan::new(value_graph, backend);
+    let value = Late::new(Box::new(move || Plan::new(value_graph, backend)));
     let gradient = (!wrt.is_empty()).then(|| Plan::new(gradient_graph, backend));
+    if gradient.is_none() {
+        LazyLock::force(&value);
+    }
     let curvature = match options.curvature && !wrt.is_empty() {
         true => Some(Plan::new(simplified(&differentiate_twice(&stable, &wrt)?, options).0, backend)),
         false => None,
@@ -151,7 +154,8 @@ pub fn compile_function<T: Real>(results: &[(&str, Expr<'_>)], options: &Options
     let primal = finished(results, None)?;
     let stable = stabilised(&primal, options);
     let (graph, statistics) = simplified(&stable, options);
-    let value = Plan::new(graph, backend);
+    let value = Late::new(Box::new(move || Plan::new(graph, backend)));
+    LazyLock::force(&value);
     let compiled = assemble(primal, stable, Vec::new(), statistics, value, None, Arc::default());
     Ok(Function { compiled: Arc::new(compiled) })
 }
@@ -241,7 +245,7 @@ fn assemble<T: Real>(
     derived: Dag,
     contributions: Vec<Contribution>,
     statistics: Statistics,
-    value: Plan<T>,
+    value: Late<T>,
     gradient: Option<Plan<T>>,
     grad_layout: Arc<Layout>,
 ) -> Compiled<T> {

@@ -102,3 +102,28 @@ fn the_tutorials_central_difference() {
     let text = report.to_string();
     assert!(text.starts_with("gradient check: 2 of 2 components agree"), "{text}");
 }
+
+#[test]
+fn underflow_is_no_alarm() {
+    // Adjoints and values below the normal range have few digits or none; what is made of them is as good as they are.
+    type Model = for<'g> fn(x: tapeless::Expr<'g>, w: tapeless::Expr<'g>) -> tapeless::Expr<'g>;
+    let models: [(&str, Model); 4] = [
+        ("tails of a sigmoid", |x, w| {
+            let y = x * w;
+            ((-(y * y.sum())).sigmoid() * 6.0 - 3.0).square().mean().sigmoid().ln() + w * w
+        }),
+        ("tails of an exponential", |x, w| (0.37 * (-(x * w) * 3.0).exp()).mean() + w),
+        ("a high power of a small number", |x, w| (x * w * 1e-23).powi(16).sum() + w),
+        ("squares", |x, w| (x * w * 1e-164).square().mean() + w),
+    ];
+    let x: Vec<f64> = (0..40).map(|k| 100.0 + 5.0 * k as f64).collect();
+    for (name, model) in models {
+        let g = Graph::new();
+        let program = model(g.data("x"), g.param("w")).compile().unwrap();
+        let data = program.bind([("x", &x)]).unwrap();
+        for w in [0.06, 0.11, 0.7, 0.83, 1.0] {
+            let report = check::gradient(&data, &program.params([("w", w)]).unwrap()).unwrap();
+            assert!(report.passed(), "{name} at {w}: {report}");
+        }
+    }
+}

@@ -14,6 +14,8 @@ const FLOORS: &[&[&str]] = &[
     &["runtime"],
     &["derivatives", "pipeline"],
     &["check", "data", "fit", "sample", "plot"],
+    // Of this crate's own tests.
+    &["mutants"],
 ];
 /// The files that may hold `unsafe`.
 const UNSAFE: &[&str] = &[
@@ -23,6 +25,7 @@ const UNSAFE: &[&str] = &[
     "src/backend/jit/call.rs",
     "src/backend/jit/mod.rs",
     "src/backend/jit/pages.rs",
+    "src/mutants/process.rs",
 ];
 const LONGEST: usize = 600;
 

@@ -5,6 +5,8 @@ mod mutants;
 mod random;
 mod rule_check;
 mod stability_cases;
+#[path = "mutants/table.rs"]
+mod table;
 
 use mutants::formula::formula;
 use mutants::{patterns, pullbacks};

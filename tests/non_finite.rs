@@ -1,8 +1,10 @@
-//! P6: `find_non_finite` names the operation that made the first number that isn't finite: at which sample, from what, written where.
+//! P6: `find_non_finite` names the operation that made the first number that isn't finite: at which sample, from what, written where. A training says the
+//! same, and in which step.
 
 use nalgebra::DMatrix;
+use tapeless::fit::State;
 use tapeless::prelude::*;
-use tapeless::{Columns, NonFinite, Real};
+use tapeless::{Columns, Error, NonFinite, Real};
 
 /// A model of `x` and `a`, and the line of the operation that goes wrong.
 type Model = for<'g> fn(x: Expr<'g>, y: Expr<'g>, a: Expr<'g>) -> (Expr<'g>, u32);
@@ -42,6 +44,12 @@ const CASES: &[Case] = &[
     Case { name: "infinity less infinity: the first infinity is to blame", x: &[1.0, 900.0], y: &[1.0, 800.0], a: 1.0, single: false,
         model: |x, y, a| { let (e, line) = ((a * x).exp(), line!()); ((e - (a * y).exp()).sum(), line) },
         expected: ("exp", Some(1), &[("mul", 900.0)], INF) },
+    Case { name: "infinities of both signs in a sum", x: &[1.0, 30.0, -30.0], y: &[0.0; 3], a: 1.0, single: false,
+        model: |x, _, a| ((x * (a * x * x).exp()).sum(), line!()),
+        expected: ("exp", Some(1), &[("mul", 900.0)], INF) },
+    Case { name: "infinite data of both signs in a sum", x: &[1.0, INF, -INF], y: &[0.0; 3], a: 1.0, single: false,
+        model: |x, _, a| ((a * x).sum() + a * a, 0),
+        expected: ("data `x`", Some(1), &[], INF) },
     Case { name: "infinite data less infinite data", x: &[1.0, INF], y: &[1.0, INF], a: 1.0, single: false,
         model: |x, y, a| ((a * (x - y)).sum(), 0),
         expected: ("data `x`", Some(1), &[], INF) },
@@ -99,7 +107,22 @@ fn find<T: Real>(case: &Case) -> (Option<NonFinite>, bool, u32, u32) {
     let mut theta = p.zeros();
     theta.values_mut()[0] = T::from_f64(case.a);
     let (value, grad) = bound.value_and_grad(&theta).unwrap();
-    (bound.find_non_finite(&theta).unwrap(), value.is_finite() && grad.is_finite(), line, declared)
+    let found = bound.find_non_finite(&theta).unwrap();
+    // A training from there says the same in its first step, over all samples at once or in a batch of them; one from a finite point says nothing.
+    for batch in [None, Some(case.x.len())] {
+        let training = Training::new(&bound, Sgd::new(1e-3)).steps(1);
+        let mut training = if let Some(size) = batch { training.batch_size(size) } else { training };
+        let told = match training.run(&mut theta.clone()) {
+            Ok(_) => None,
+            Err(Error::NonFinite(report)) => Some(report),
+            Err(error) => panic!("{}: {error}", case.name),
+        };
+        assert_eq!(told.as_ref().map(|report| report.step), found.as_ref().map(|_| Some(1)), "{}", case.name);
+        // NaN isn't itself: as text.
+        let told = told.map(|report| NonFinite { step: None, ..*report });
+        assert_eq!(format!("{told:?}"), format!("{found:?}"), "{}", case.name);
+    }
+    (found, value.is_finite() && grad.is_finite(), line, declared)
 }
 
 #[test]
@@ -226,4 +249,107 @@ fn deep_in_the_data_and_in_matrices() {
     let x: Columns<'_, f64> = (&ones).into();
     let found = p.bind([("x", x)]).unwrap().find_non_finite(&theta).unwrap().unwrap();
     assert_eq!((found.node.as_str(), found.sample, found.value), ("param `w`", None, f64::INFINITY));
+}
+
+/// Goes up by 1 in each step, whatever the gradient.
+struct Climb(f64);
+
+impl Stepper<f64> for Climb {
+    fn step(&mut self, theta: &mut Params<f64>, _: &Grad<f64>) -> tapeless::Result<()> {
+        theta.values_mut()[0] += self.0;
+        Ok(())
+    }
+    fn learning_rate(&self) -> f64 {
+        self.0
+    }
+    fn set_learning_rate(&mut self, rate: f64) {
+        self.0 = rate;
+    }
+    fn state(&self) -> State {
+        State::new::<f64>("climb", self.0)
+    }
+    fn restore(&mut self, state: &State) -> tapeless::Result<()> {
+        state.check::<f64>("climb", &[], &[]).map(|_| ())
+    }
+}
+
+/// A way for numbers to go wrong as `a` goes 1, 2, 3: the formula and the line of the operation.
+type Way = for<'g> fn(g: &'g Graph, x: Expr<'g>, a: Expr<'g>) -> (Expr<'g>, u32);
+
+/// Ones on the diagonal and `c` beside: definite for `c` below 1, of any size.
+fn correlated<'g>(g: &'g Graph, n: usize, c: Expr<'g>) -> Expr<'g> {
+    g.identity(n) * (1.0 - c) + c
+}
+
+#[test]
+fn each_way_is_named_in_the_course_of_a_training_and_on_request() {
+    // Name, formula; the data; the step, the operation, the sample, what went in (a pivot to a few roundings), what came out.
+    type Row = (&'static str, Way, &'static [f64], u64, &'static str, Option<usize>, &'static [(&'static str, f64)], f64);
+    #[rustfmt::skip]
+    let ways: [Row; 9] = [
+        ("overflow in exp", |_, x, a| ((a * x).exp().sum(), line!()), &[1.0, 100.0], 8, "exp", Some(1), &[("mul", 800.0)], INF),
+        ("ln of a negative", |_, x, a| (((4.5 - a) * x).ln().sum(), line!()), &[1.0, 2.0], 5, "ln", Some(0), &[("mul", -0.5)], NAN),
+        ("0/0", |_, x, a| (((a - 3.0) * x / ((a - 3.0) * x).tanh()).sum(), line!()), &[1.0, 2.0], 3, "div", Some(0), &[("mul", 0.0), ("tanh", 0.0)], NAN),
+        // c = 5 / 4.5: the second pivot is 1 - c^2.
+        ("a small matrix that is definite no more", |g, _, a| { let m = correlated(g, 2, a / 4.5); (m.log_det() + m.inverse().sum(), line!()) },
+            &[1.0], 5, "pivot", None, &[("sub", 1.0 - (5.0 / 4.5) * (5.0 / 4.5))], NAN),
+        ("a large one", |g, _, a| { let m = correlated(g, 40, a / 4.5); (m.log_det() + m.inverse().sum(), line!()) },
+            &[1.0], 5, "dense_cholesky", None, &[("pivot of row 1", 1.0 - (5.0 / 4.5) * (5.0 / 4.5))], NAN),
+        ("one for each sample", |g, x, a| { let m = correlated(g, 2, a * x); (m.log_det().sum(), line!()) },
+            &[0.1, 0.3, 0.2], 4, "pivot", Some(1), &[("sub", 1.0 - 4.0 * 0.3 * (4.0 * 0.3))], NAN),
+        ("infinities of both signs in a sum", |_, x, a| ((x * (a * x.abs()).exp()).sum(), line!()), &[1.0, 200.0, -200.0], 4, "exp", Some(1), &[("mul", 800.0)], INF),
+        ("infinity less infinity", |_, x, a| { let (e, line) = ((a * x).exp(), line!()); ((e - (a * (x - 1.0)).exp()).sum(), line) },
+            &[2.0, 200.0], 4, "exp", Some(1), &[("mul", 800.0)], INF),
+        ("a gradient alone", |_, x, a| (((a - 6.0).abs() * x).sqrt().sum(), line!()), &[4.0, 9.0], 6, "div", Some(0), &[("mul", 0.5), ("sqrt", 0.0)], INF),
+    ];
+    for (name, way, x, step, node, sample, inputs, value) in ways {
+        let g = Graph::new();
+        let a = g.param("a");
+        let column = g.data("x");
+        // Both are part of each formula, and change nothing in it.
+        let (formula, line) = way(&g, column, a);
+        let program = (formula + 0.0 * column.sum() * a).compile().unwrap();
+        let data = program.bind([("x", x)]).unwrap();
+        let mut theta = program.params([("a", 1.0)]).unwrap();
+        let mut training = Training::new(&data, Climb(1.0));
+        let Err(Error::NonFinite(told)) = training.run(&mut theta) else { panic!("{name}: nothing went wrong") };
+        let asked = data.find_non_finite(training.failed_at().unwrap()).unwrap().unwrap();
+        assert_eq!((told.step, asked.step), (Some(step), None), "{name}: {told}");
+        for report in [&*told, &asked] {
+            assert_eq!((report.node.as_str(), report.sample), (node, sample), "{name}: {report}");
+            assert!(same(report.value, value) && report.inputs.len() == inputs.len(), "{name}: {report}");
+            for ((what, x), (expected_what, expected)) in report.inputs.iter().zip(inputs) {
+                assert!(what == expected_what && (x - expected).abs() <= 4.0 * f64::EPSILON * (1.0 + expected.abs()), "{name}: {report}");
+            }
+            assert_eq!(report.place.map(|place| (place.file, place.line)), Some((file!(), line)), "{name}: {report}");
+        }
+        // The training is back where all was finite, one step before.
+        assert_eq!((theta.values()[0], training.history().len() as u64), (step as f64 - 1.0, step - 1), "{name}");
+        assert_eq!(data.find_non_finite(&theta).unwrap(), None, "{name}");
+    }
+}
+
+#[test]
+fn a_bad_cell_is_named_when_its_batch_comes() {
+    for (cell, what) in [(NAN, "NaN"), (INF, "inf"), (-INF, "-inf")] {
+        let g = Graph::new();
+        let (x, declared) = (g.data("x"), line!());
+        let program = (g.param("a") * x - 1.0).square().mean().compile().unwrap();
+        let mut column = vec![0.5; 20];
+        column[13] = cell;
+        let data = program.bind([("x", &column)]).unwrap();
+        let mut theta = program.params([("a", 1.0)]).unwrap();
+        let mut training = Training::new(&data, Sgd::new(0.1)).batch_size(3);
+        let Err(Error::NonFinite(told)) = training.run(&mut theta) else { panic!("nothing went wrong") };
+        let asked = data.find_non_finite(&theta).unwrap().unwrap();
+        // Samples 12 to 14 are the fifth batch.
+        assert_eq!((told.step, asked.step), (Some(5), None));
+        for report in [&*told, &asked] {
+            assert_eq!((report.node.as_str(), report.sample, report.inputs.len()), ("data `x`", Some(13), 0), "{report}");
+            assert!(same(report.value, cell) && report.place.is_some_and(|p| p.line == declared), "{report}");
+            assert!(report.to_string().starts_with(&format!("data `x` gave {what}, at sample 13")), "{report}");
+        }
+        // The steps before it were taken.
+        assert!(theta.values()[0] != 1.0 && training.history().len() == 4);
+    }
 }

@@ -108,6 +108,7 @@ impl Backend {
 pub const LEAF: usize = 4096;
 
 /// The samples of one leaf, or of a run of them: columns, the range, call-stage values, where per-sample results go.
+#[derive(Debug)]
 pub struct Leaf<'a, 'o, T> {
     /// Whole columns, in the order of [`PassKernels::columns`]; those of `rows` are empty here.
     pub columns: &'a [&'a [T]],
@@ -161,6 +162,7 @@ pub trait Executable<T>: Send + Sync {
 }
 
 /// Working memory of one thread.
+#[derive(Debug)]
 pub struct Scratch<T> {
     /// Tile buffers and registers.
     pub registers: Vec<Box<[T]>>,

@@ -97,7 +97,10 @@ pub(super) fn slope(op: Elem, x: &mut [f64], operand: usize) -> Doubtful {
         return Doubtful { value: 0.0, doubt: f64::INFINITY };
     }
     let found = ridders::refined(center, &ridders::LOCAL_STEPS, 0.5 * f64::EPSILON * roundings(op).max(1.0), &mut at);
-    if found.value.is_finite() && found.error.is_finite() {
+    if found.value == 0.0 && found.error <= ridders::NOTHING {
+        // Certain, so that nothing passes through it.
+        Doubtful::certain(0.0)
+    } else if found.value.is_finite() && found.error.is_finite() {
         Doubtful { value: found.value, doubt: found.error }
     } else {
         Doubtful { value: 0.0, doubt: f64::INFINITY }
@@ -221,6 +224,17 @@ mod tests {
                     assert!(found.doubt <= 1e-9 * (1.0 + pulls[j].abs()), "{op:?} at {x:?} by {j}: {found:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_value_that_underflows_leaves_its_slope_in_doubt() {
+        // 1e-300 * 1e-30 is 0 in f64 and its slope isn't: small steps see nothing, and must not be sure of it.
+        for (op, x) in [(Elem::Mul, [1e-300, 1e-30]), (Elem::Mul, [1e-305, 1.0]), (Elem::Powi(2), [1e-170, 0.0]), (Elem::Powi(16), [1e-21, 0.0])] {
+            let mut x = x[..op.arity()].to_vec();
+            let pull = op.pullback(&x, op.value(&x), 1.0)[0];
+            let found = slope(op, &mut x, 0);
+            assert!(pull > 0.0 && (found.value - pull).abs() <= 20.0 * found.doubt + ridders::NOTHING, "{op:?} at {x:?}: {found:?} against {pull}");
         }
     }
 

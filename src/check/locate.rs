@@ -2,6 +2,7 @@
 //! on the first samples, with the oracle's numbers.
 
 use super::local::{Doubtful, pull, slope};
+use super::ridders::NOTHING;
 use super::{Culprit, Fault};
 use crate::graph::eval::{Value, eval, exact};
 use crate::graph::{Dag, Op};
@@ -19,6 +20,11 @@ const NUMBERS: usize = 1 << 15;
 const OFF: f64 = 1e-6;
 /// What a number that was computed may be off by.
 const ROUNDING: f64 = 8.0 * f64::EPSILON;
+
+/// A number that was computed. Below the normal range it may be off by as much as the least number in it; one that is 0 may have underflowed.
+fn computed(value: f64) -> Doubtful {
+    Doubtful { value, doubt: ROUNDING * value.abs().max(f64::MIN_POSITIVE) }
+}
 
 /// The operation whose contribution is most wrong, if any is.
 pub(super) fn culprit<T: Real>(bound: &Bound<'_, T>, theta: &Params<T>) -> Option<Culprit> {
@@ -40,9 +46,10 @@ pub(super) fn culprit<T: Real>(bound: &Bound<'_, T>, theta: &Params<T>) -> Optio
                 for i in 0..rows {
                     let coefficient = values[coefficient.index()].at(*from, i);
                     let seed = seed.map_or(1.0, |s| values[s.index()].at(seed_index.as_ref().map_or(0, |t| t[e]), 0));
-                    let term = if coefficient == 0.0 { 0.0 } else { seed * coefficient };
                     // Terms may cancel: what is left is as good as they were.
-                    d[e * rows + i].add(Doubtful { value: term, doubt: ROUNDING * term.abs() });
+                    if coefficient != 0.0 {
+                        d[e * rows + i].add(computed(seed * coefficient));
+                    }
                 }
             }
         }
@@ -56,15 +63,14 @@ pub(super) fn culprit<T: Real>(bound: &Bound<'_, T>, theta: &Params<T>) -> Optio
             let index = broadcast_index(derived.shape(*id).dims(), shape.dims());
             for (e, from) in index.iter().enumerate() {
                 for i in 0..operand_rows {
-                    let term = values[id.index()].at(*from, i);
-                    found[e * operand_rows + i].add(Doubtful { value: term, doubt: ROUNDING * term.abs() });
+                    found[e * operand_rows + i].add(computed(values[id.index()].at(*from, i)));
                 }
             }
         }
         for (Doubtful { value: want, doubt }, Doubtful { value: got, doubt: more }) in expected.iter().zip(&found) {
             // What isn't a number where one is expected is as wrong as can be.
             let doubt = doubt + if more.is_finite() { *more } else { 0.0 };
-            let off = if got.is_finite() { ((want - got).abs() - 20.0 * doubt) / want.abs().max(got.abs()) } else { f64::INFINITY };
+            let off = if got.is_finite() { ((want - got).abs() - 20.0 * doubt - NOTHING) / want.abs().max(got.abs()) } else { f64::INFINITY };
             let certain = want.is_finite() && doubt.is_finite();
             if certain && off > OFF && worst.as_ref().is_none_or(|w| off > w.relative_error) {
                 worst = Some(Culprit { op: crate::diff::op_name(&node.op).into(), place: node.place, operand: c.operand, relative_error: off });

@@ -225,7 +225,7 @@ fn by_difference<T: Real>(c: &Component, defined: bool) -> Verdict {
     if !off.is_finite() {
         // No difference, no word; a difference where the gradient isn't a number is one.
         if !c.exact.is_finite() && c.reference.is_finite() && defined { Verdict::Failed } else { Verdict::Inconclusive }
-    } else if c.error > CONCLUSIVE.max(pass::<T>() / 10.0) * c.scale {
+    } else if c.error > CONCLUSIVE.max(pass::<T>() / 10.0) * c.scale + ridders::NOTHING {
         Verdict::Inconclusive
     } else if off > (pass::<T>() * c.scale).max(20.0 * c.error) + 1e-13 * c.scale {
         Verdict::Failed

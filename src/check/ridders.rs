@@ -23,6 +23,8 @@ const ROWS: usize = 12;
 const WORSE: f64 = 2.0;
 /// An error below this fraction of the value is as good as any: no further start is tried.
 const ENOUGH: f64 = 1e-11;
+/// Numbers below this are nothing: what roundings below the normal range can become in differences, and no gradient that anybody uses.
+pub(super) const NOTHING: f64 = 1e-290;
 /// What extrapolation makes of a rounding in one of its differences, at most.
 const AMPLIFIED: f64 = 4.0;
 
@@ -66,7 +68,7 @@ pub(super) fn refined(x: f64, steps: &[Step], noise: f64, f: &mut impl FnMut(f64
             }
         }
         found.push((value, error));
-        if best.error <= ENOUGH * best.value.abs() {
+        if best.error <= ENOUGH * best.value.abs() + NOTHING {
             break;
         }
     }
@@ -80,7 +82,8 @@ fn extrapolate(x: f64, step: f64, noise: f64, f: &mut impl FnMut(f64) -> f64) ->
         // The step as the numbers have it.
         let (above, below) = (x + h, x - h);
         let (up, down) = (f(above), f(below));
-        ((up - down) / (above - below), AMPLIFIED * noise * up.abs().max(down.abs()) / h)
+        // Below the normal range a rounding is one of its smallest number, however small the value is; one that is 0 may have underflowed.
+        ((up - down) / (above - below), AMPLIFIED * noise * up.abs().max(down.abs()).max(f64::MIN_POSITIVE) / h)
     };
     let mut row = [0.0f64; ROWS];
     row[0] = difference(h).0;

@@ -37,6 +37,7 @@ pub struct Contribution {
 }
 
 /// A gradient's expressions, and how they came about.
+#[derive(Debug)]
 pub struct Gradient<'g> {
     /// The derivative by each of the inputs asked for, of the input's shape.
     pub by: Vec<Expr<'g>>,

@@ -1,28 +1,52 @@
-//! A training's saved state, exact to the bit, and its text form.
+//! A training's saved state, exact to the bit: its text form and its file.
 
+use super::history::History;
 use super::plateau::Plateau;
+use super::records::{Records, write_history, write_validations};
+use super::replace::{file_error, replace};
+use super::seal::{Seal, Sealing, inspect};
 use super::state::State;
 use super::text::{Vectors, bits, once, read_param, whole, words, write_param, write_setting, write_vector};
 use crate::error::{Error, Result};
 use crate::graph::Input;
-use crate::runtime::params::Layout;
+use crate::real::Real;
+use crate::runtime::params::{Layout, Params};
+use crate::runtime::program::Program;
 use std::fmt;
+use std::io::Write as _;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The first line of the text form.
-const HEADER: &str = "tapeless training 1";
+/// What the first line of the text form begins with; the version follows.
+const HEADER: &str = "tapeless training ";
+/// The version that is written and read. Version 1 had neither history nor checksum.
+const VERSION: u64 = 2;
 /// The line after which the stepper's state comes.
 const STEPPER: &str = "stepper";
 const THETA: &str = "theta";
 const BEST: &str = "best";
 
-/// All that a training's next steps depend on: what [`Training::save`](super::Training::save) gives and [`Training::resume`](super::Training::resume) takes.
+/// All that a training's next steps depend on, and all it has recorded: what [`Training::save`](super::Training::save) gives and
+/// [`Training::resume`](super::Training::resume) takes.
 ///
-/// It holds the parameters, the stepper's state, where in its epoch the training is, what the schedule and the early stopping have seen, and
-/// the settings that the resumed training must have too. Data and closures are not in it, nor is the history.
+/// It holds the parameters, the stepper's state, where in its epoch the training is, what the schedule and the early stopping have seen, the history and the
+/// validation losses, the settings that the resumed training must have too, and a fingerprint of the formula. The order of shuffled samples is a function of
+/// seed and step, so there is no generator's state. Data and closures are not in it.
 ///
-/// The text form, from `Display` and read by `FromStr`, holds numbers as bit patterns, as [`State`]'s does: what is read is what was written, to the bit.
+/// # Text and file
+///
+/// The text form, from `Display` and read by `FromStr`, holds numbers as bit patterns, as [`State`]'s does: what is read is what was written, to the bit. Its
+/// first line says its version, its last line holds a checksum (CRC-64/XZ) of all before it: text that was cut off or changed, by a single bit, is refused.
+/// So is version 1, which had no checksum: damage to the version could pass for it.
+///
+/// [`Checkpoint::write`] puts the text into a file and [`Checkpoint::read`] takes it from there; [`Training::checkpoint_to`](super::Training::checkpoint_to)
+/// does the writing in the course of a run. The file is replaced as a whole: a process that is killed at any moment leaves the checkpoint it wrote last.
+///
+/// A recorded step takes 17 bytes in the file for each of its numbers (loss, gradient norm, parameters if they are recorded) and the digits of its number.
+/// All of them are written each time, so that a file is complete by itself: a run of `n` recorded steps with a checkpoint every `k` writes about `20 n^2 / k`
+/// bytes in all. Where that matters, record fewer steps ([`Training::record_every`](super::Training::record_every)) or write by time
+/// ([`Every::Time`](super::Every)), which never takes more than a twentieth of the run.
 ///
 /// ```
 /// use tapeless::fit::{Adam, Checkpoint, Training};
@@ -52,6 +76,8 @@ const BEST: &str = "best";
 #[derive(Clone, PartialEq, Debug)]
 pub struct Checkpoint {
     pub(super) number: String,
+    /// A fingerprint of the formula and of what its gradient is taken by.
+    pub(super) formula: u64,
     pub(super) samples: u64,
     pub(super) seed: Option<u64>,
     pub(super) settings: Vec<(String, f64)>,
@@ -62,6 +88,8 @@ pub struct Checkpoint {
     pub(super) stopping: Option<Watched>,
     pub(super) layout: Arc<Layout>,
     pub(super) theta: Vec<f64>,
+    pub(super) history: History,
+    pub(super) validations: Vec<(u64, f64)>,
     pub(super) stepper: State,
 }
 
@@ -101,12 +129,47 @@ impl Checkpoint {
     pub fn stepper(&self) -> &State {
         &self.stepper
     }
-}
 
-impl fmt::Display for Checkpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// What was recorded; of an `f32` training in `f64`, without loss.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The parameters, as a point of a program that has the same ones. To go on with the training, [`Training::resume`](super::Training::resume) it.
+    ///
+    /// # Errors
+    /// [`Error::Layout`] if the program's parameters are laid out otherwise.
+    pub fn params<T: Real>(&self, program: &Program<T>) -> Result<Params<T>> {
+        if *self.layout != **program.layout() {
+            return Err(program.layout().mismatch(&self.layout));
+        }
+        Ok(point(program.layout(), &self.theta))
+    }
+
+    /// Writes the text form to a file, in place of what was there. The new file is written beside it, brought to the disk and renamed, so whoever reads the
+    /// path finds the old checkpoint or the new one, and so does who comes after a process that was killed or a machine that lost power. A killed process may
+    /// leave a file named `<name>.<process>.<number>.tmp` behind, which nothing reads.
+    ///
+    /// # Errors
+    /// [`Error::File`] with what the system says. What was at the path is still there.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        replace(path.as_ref(), |to| write!(to, "{self}"))
+    }
+
+    /// Reads what [`Checkpoint::write`] has written.
+    ///
+    /// # Errors
+    /// [`Error::File`] with what the system says, or with what is wrong with the file: that it is no saved training, is empty, was cut off, was changed
+    /// after it was written, or is of a version that this crate doesn't read.
+    pub fn read(path: impl AsRef<Path>) -> Result<Checkpoint> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|error| file_error(path, error.to_string()))?;
+        parse(&bytes).map_err(|error| file_error(path, error.to_string()))
+    }
+
+    fn body(&self, f: &mut impl fmt::Write) -> fmt::Result {
         let hex = f64::to_bits;
-        writeln!(f, "{HEADER}\nnumber {:?}\nsamples {}", self.number, self.samples)?;
+        writeln!(f, "{HEADER}{VERSION}\nnumber {:?}\nformula {:016x}\nsamples {}", self.number, self.formula, self.samples)?;
         if let Some(seed) = self.seed {
             writeln!(f, "seed {seed}")?;
         }
@@ -133,38 +196,89 @@ impl fmt::Display for Checkpoint {
                 None => writeln!(f, "stopping {stale}")?,
             }
         }
+        write_validations(f, &self.validations)?;
+        write_history(f, &self.history)?;
         write!(f, "{STEPPER}\n{}", self.stepper)
     }
+}
+
+impl fmt::Display for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut sealing = Sealing::new(f);
+        self.body(&mut sealing)?;
+        sealing.seal()
+    }
+}
+
+/// A point of these numbers, as many as the layout has.
+pub(super) fn point<T: Real>(layout: &Arc<Layout>, numbers: &[f64]) -> Params<T> {
+    let mut theta = Params::zeros(layout);
+    theta.values_mut().iter_mut().zip(numbers).for_each(|(to, from)| *to = T::from_f64(*from));
+    theta
 }
 
 impl FromStr for Checkpoint {
     type Err = Error;
 
-    /// Reads the text form. [`Error::Parse`] names the line that is not one.
+    /// Reads the text form. [`Error::Parse`] names the line that is wrong: the first where the text is no saved training or of another version, the last
+    /// where it was cut off or changed.
     fn from_str(text: &str) -> Result<Checkpoint> {
-        let head = text.lines().take_while(|line| *line != STEPPER).count();
-        let mut reader = Reader::default();
-        for (k, line) in text.lines().take(head).enumerate() {
-            reader.line(k, line).map_err(|message| Error::Parse { line: k + 1, message })?;
-        }
-        let fail = |message: String| Error::Parse { line: head + 1, message };
-        let rest: Vec<&str> = text.lines().skip(head + 1).collect();
-        if rest.is_empty() {
-            return Err(fail(format!("the training ends before the line `{STEPPER}` and the stepper's state")));
-        }
-        // The last line must be whole.
-        let stepper: State = format!("{}{}", rest.join("\n"), if text.ends_with('\n') { "\n" } else { "" }).parse().map_err(|error| match error {
-            Error::Parse { line, message } => Error::Parse { line: line + head + 1, message },
-            other => other,
-        })?;
-        reader.finish(stepper).map_err(fail)
+        parse(text.as_bytes())
     }
+}
+
+/// Reads the text form, which damage may have made anything.
+fn parse(bytes: &[u8]) -> Result<Checkpoint> {
+    let first = |message: String| Error::Parse { line: 1, message };
+    let last =
+        |message: &str| Error::Parse { line: bytes.iter().filter(|b| **b == b'\n').count() + usize::from(!bytes.ends_with(b"\n")), message: message.into() };
+    let cut = "it doesn't end with its checksum: it was cut off, or something follows";
+    let changed = "the checksum isn't that of the text: it was changed after it was written";
+    if bytes.is_empty() {
+        return Err(first("empty: a saved training was to be here".into()));
+    }
+    let line = String::from_utf8_lossy(bytes.split(|b| *b == b'\n').next().unwrap_or_default());
+    let Some(version) = line.strip_prefix(HEADER).and_then(|version| version.trim_end().parse::<u64>().ok()) else {
+        // A cut within the first line is one too.
+        return Err(if HEADER.as_bytes().starts_with(bytes) { last(cut) } else { first(format!("no saved training: one begins with `{HEADER}{VERSION}`")) });
+    };
+    let body = match (inspect(bytes), version) {
+        (Seal::Whole(body), VERSION) => body,
+        (Seal::Missing, VERSION) => return Err(last(cut)),
+        (Seal::Broken, _) => return Err(last(changed)),
+        (_, newer) if newer > VERSION => {
+            return Err(first(format!("a saved training of version {newer}: a later version of this crate wrote it, this one reads version {VERSION}")));
+        }
+        (_, older) => {
+            return Err(first(format!("a saved training of version {older}, which had no checksum and isn't read any more; this is version {VERSION}")));
+        }
+    };
+    parse_body(std::str::from_utf8(body).map_err(|_| first("a saved training is UTF-8 text".into()))?)
+}
+
+/// Reads the text above an intact seal.
+fn parse_body(text: &str) -> Result<Checkpoint> {
+    let head = text.lines().take_while(|line| *line != STEPPER).count();
+    let mut reader = Reader::default();
+    for (k, line) in text.lines().enumerate().take(head).skip(1) {
+        reader.line(line).map_err(|message| Error::Parse { line: k + 1, message })?;
+    }
+    let fail = |message: String| Error::Parse { line: head + 1, message };
+    let Some((_, rest)) = text.split_once("\nstepper\n") else {
+        return Err(fail(format!("the training ends before the line `{STEPPER}` and the stepper's state")));
+    };
+    let stepper: State = rest.parse().map_err(|error| match error {
+        Error::Parse { line, message } => Error::Parse { line: line + head + 1, message },
+        other => other,
+    })?;
+    reader.finish(stepper).map_err(fail)
 }
 
 /// What has been read so far.
 #[derive(Default)]
 struct Reader {
     number: Option<String>,
+    formula: Option<u64>,
     samples: Option<u64>,
     seed: Option<u64>,
     settings: Vec<(String, f64)>,
@@ -176,20 +290,26 @@ struct Reader {
     stopping: Option<(u64, Option<(u64, f64)>)>,
     params: Vec<Input>,
     vectors: Vectors,
+    history: Option<Records>,
+    validations: Option<Records>,
 }
 
 impl Reader {
-    fn line(&mut self, k: usize, line: &str) -> Result<(), String> {
+    /// A line after the first.
+    fn line(&mut self, line: &str) -> Result<(), String> {
         let words = words(line)?;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        if k == 0 {
-            return if words.join(" ") == HEADER { Ok(()) } else { Err(format!("a training begins with `{HEADER}`")) };
-        }
         if words.is_empty() || self.vectors.take(&words)? {
             return Ok(());
         }
+        for records in [&mut self.history, &mut self.validations].into_iter().flatten() {
+            if records.take(&words)? {
+                return Ok(());
+            }
+        }
         match *words.as_slice() {
             ["number", name] => set(&mut self.number, "number", name.to_string()),
+            ["formula", fingerprint] => set(&mut self.formula, "formula", bits(fingerprint)?.to_bits()),
             ["samples", count] => set(&mut self.samples, "samples", whole(count)?),
             ["seed", seed] => set(&mut self.seed, "seed", whole(seed)?),
             ["setting", name, value] => {
@@ -208,6 +328,8 @@ impl Reader {
             }
             ["stopping", stale] => set(&mut self.stopping, "stopping", (whole(stale)?, None)),
             ["stopping", stale, step, value] => set(&mut self.stopping, "stopping", (whole(stale)?, Some((whole(step)?, bits(value)?)))),
+            ["history", rows, params] => set(&mut self.history, "history", Records::history(rows, params)?),
+            ["validations", rows] => set(&mut self.validations, "validations", Records::validations(rows)?),
             ["param", name, ref dims @ ..] => read_param(&mut self.params, name, dims),
             ["vector", name, count] => self.vectors.begin(name, count),
             [first, ..] => Err(format!("not a line of a training, or not all of it: `{first} ...`")),
@@ -233,11 +355,17 @@ impl Reader {
         if let Some((name, _)) = vectors.first() {
             return Err(format!("a training has no vector {name:?}"));
         }
-        let (Some(number), Some(samples), Some(step), Some(run), Some(tally)) = (self.number, self.samples, self.step, self.run, self.tally) else {
-            return Err("a training has a number type, samples, a step, a run and an epoch".into());
+        let (Some(number), Some(formula), Some(samples), Some(step), Some(run), Some(tally)) =
+            (self.number, self.formula, self.samples, self.step, self.run, self.tally)
+        else {
+            return Err("a training has a number type, a formula, samples, a step, a run and an epoch".into());
         };
-        let (seed, settings, plateau) = (self.seed, self.settings, self.plateau);
-        Ok(Checkpoint { number, samples, seed, settings, step, run, tally, plateau, stopping, layout: Arc::new(layout), theta, stepper })
+        let (Some(history), Some(validations)) = (self.history, self.validations) else {
+            return Err("a training has a history and validations, be they empty".into());
+        };
+        let (history, validations) = (history.into_history(&layout)?, validations.into_validations()?);
+        let (seed, settings, plateau, layout) = (self.seed, self.settings, self.plateau, Arc::new(layout));
+        Ok(Checkpoint { number, formula, samples, seed, settings, step, run, tally, plateau, stopping, layout, theta, history, validations, stepper })
     }
 }
 

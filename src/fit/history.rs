@@ -53,6 +53,13 @@ impl<T: Real> History<T> {
         }
     }
 
+    /// The same in another number type: without loss from `f32` to `f64`, and back.
+    pub(super) fn converted<U: Real>(&self) -> History<U> {
+        let number = |x: &T| U::from_f64(x.to_f64());
+        let rows = self.rows.iter().map(|(step, loss, norm)| (*step, number(loss), *norm)).collect();
+        History { rows, names: self.names.clone(), params: self.params.iter().map(number).collect() }
+    }
+
     /// How many steps were recorded.
     pub fn len(&self) -> usize {
         self.rows.len()

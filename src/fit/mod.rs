@@ -2,6 +2,7 @@
 //! checkpoints and history.
 
 mod adam;
+mod autosave;
 #[cfg(feature = "progress")]
 mod bar;
 mod batches;
@@ -13,10 +14,13 @@ mod history;
 mod matching;
 mod plateau;
 mod progress;
+mod records;
+mod replace;
 mod report;
 mod resume;
 mod run;
 mod schedule;
+mod seal;
 mod sgd;
 mod state;
 mod stepper;
@@ -26,6 +30,7 @@ mod train;
 mod watch;
 
 pub use adam::{Adam, AdamW};
+pub use autosave::Every;
 #[cfg(feature = "progress")]
 pub use bar::ProgressBar;
 pub use batches::Batches;

@@ -1,6 +1,7 @@
 //! The training loop: choose a batch, evaluate, check, observe, record, clip, update, validate; stop when told, when a loss settles, or at the first
 //! number that isn't finite.
 
+use super::autosave::Autosave;
 use super::checkpoint::Counts;
 use super::clip::clip_norm;
 use super::progress::{EpochEnd, Outcome, Progress, Stop};
@@ -10,6 +11,7 @@ use super::train::{Limit, Rates, Training};
 use crate::error::{Error, NonFinite, Result};
 use crate::real::Real;
 use crate::runtime::params::{Grad, Params};
+use std::time::Instant;
 
 impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
     /// Trains from `theta`, in place. A further run goes on from there, with its steps and epochs numbered on and recorded in the same history.
@@ -20,17 +22,20 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
     /// finite (the first point, if they never were), the offending one is in [`Training::failed_at`], and the history is kept; the stepper has taken the
     /// step that led to the offending point.
     ///
+    /// [`Error::File`] where a checkpoint couldn't be written (see [`Training::checkpoint_to`]); a further run goes on with this one.
+    ///
     /// [`Error::Setting`] for settings out of their range, the stepper's included; [`Error::Layout`] for parameters of another program.
     pub fn run(&mut self, theta: &mut Params<T>) -> Result<Outcome<T>> {
         self.check()?;
         self.prepare()?;
-        self.failed_at = None;
+        (self.failed_at, self.paused) = (None, false);
+        self.autosave.iter_mut().for_each(Autosave::begin);
         if self.record_params {
             self.history.with_params(theta.layout());
         }
         let outcome = self.go(theta);
         self.watches.iter_mut().for_each(|watch| watch.end());
-        if !matches!(outcome, Ok(Outcome { reason: Stop::Paused, .. })) {
+        if !self.paused {
             self.counts = Counts::default();
             if let Some(stopping) = &mut self.stopping {
                 stopping.stale = 0;
@@ -107,11 +112,15 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
                     stop = stop.or(Some(Stop::Observer));
                 }
             }
+            if stop.is_none() {
+                self.write_if_due(theta)?;
+            }
             if let (None, Some((every, _))) = (stop, &self.checkpoint)
                 && step.is_multiple_of(*every)
             {
                 let saved = self.save(theta);
                 if self.checkpoint.as_mut().is_some_and(|(_, receive)| receive(&saved).is_break()) {
+                    self.paused = true;
                     return Ok(Outcome { steps: self.counts.steps, loss, reason: Stop::Paused });
                 }
             }
@@ -123,6 +132,16 @@ impl<T: Real, S: Stepper<T>> Training<'_, '_, T, S> {
                 return Ok(Outcome { steps: self.counts.steps, loss, reason });
             }
         }
+    }
+
+    /// Writes the checkpoint's file after a step, if it is due. Where that fails the run isn't over.
+    fn write_if_due(&mut self, theta: &Params<T>) -> Result<()> {
+        let Some(autosave) = self.autosave.as_ref().filter(|autosave| autosave.due(self.done)) else { return Ok(()) };
+        let began = Instant::now();
+        let written = self.save(theta).write(&autosave.path);
+        self.autosave.iter_mut().for_each(|autosave| autosave.written(began));
+        self.paused = written.is_err();
+        written
     }
 
     /// Loss and gradient of a step, and over how many samples.

@@ -10,12 +10,12 @@ use std::str::FromStr;
 const ROW: usize = 8;
 
 /// A number as its bit pattern, with what it is for people.
-pub(super) fn write_setting(f: &mut fmt::Formatter<'_>, name: &str, value: f64) -> fmt::Result {
+pub(super) fn write_setting(f: &mut impl fmt::Write, name: &str, value: f64) -> fmt::Result {
     writeln!(f, "setting {name:?} {:016x} # {value}", value.to_bits())
 }
 
 /// A parameter's line: its name, what `extra` says, its dimensions.
-pub(super) fn write_param(f: &mut fmt::Formatter<'_>, layout: &Layout, name: &str, extra: &str) -> fmt::Result {
+pub(super) fn write_param(f: &mut impl fmt::Write, layout: &Layout, name: &str, extra: &str) -> fmt::Result {
     write!(f, "param {name:?}{extra}")?;
     for d in layout.shape(name).map_or(&[][..], Shape::dims) {
         write!(f, " {d}")?;
@@ -24,7 +24,7 @@ pub(super) fn write_param(f: &mut fmt::Formatter<'_>, layout: &Layout, name: &st
 }
 
 /// A vector's name and length, and its numbers.
-pub(super) fn write_vector(f: &mut fmt::Formatter<'_>, name: &str, numbers: &[f64]) -> fmt::Result {
+pub(super) fn write_vector(f: &mut impl fmt::Write, name: &str, numbers: &[f64]) -> fmt::Result {
     writeln!(f, "vector {name:?} {}", numbers.len())?;
     for row in numbers.chunks(ROW) {
         for (k, x) in row.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! A training: what it trains on, its settings, and what it has recorded.
 
+use super::autosave::{Autosave, Every};
 use super::batches::Batches;
 use super::checkpoint::{Checkpoint, Counts, Tally};
 use super::clip;
@@ -14,7 +15,10 @@ use crate::error::Result;
 use crate::real::Real;
 use crate::runtime::params::Params;
 use crate::runtime::program::Bound;
+use std::cell::OnceCell;
+use std::fmt;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 type EpochObserver<'a, T> = Box<dyn FnMut(&EpochEnd<'_, T>) -> ControlFlow<()> + 'a>;
 type Receiver<'a> = Box<dyn FnMut(&Checkpoint) -> ControlFlow<()> + 'a>;
@@ -128,6 +132,7 @@ pub struct Training<'a, 'd, T: Real, S> {
     pub(super) watches: Vec<Box<dyn Watch<T> + 'a>>,
     pub(super) epoch_observer: Option<EpochObserver<'a, T>>,
     pub(super) checkpoint: Option<(u64, Receiver<'a>)>,
+    pub(super) autosave: Option<Autosave>,
     pub(super) rates: Rates<'a>,
     pub(super) stopping: Option<EarlyStopping<'a, T>>,
     pub(super) history: History<T>,
@@ -139,6 +144,16 @@ pub struct Training<'a, 'd, T: Real, S> {
     pub(super) done: u64,
     pub(super) counts: Counts,
     pub(super) tally: Tally,
+    /// Whether the run has been left before its end, to be gone on with.
+    pub(super) paused: bool,
+    /// The formula's fingerprint, once it has been asked for.
+    pub(super) formula: OnceCell<u64>,
+}
+
+impl<T: Real, S> fmt::Debug for Training<'_, '_, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Training").field("bound", &self.bound).field("batch_size", &self.batch_size).field("done", &self.done).finish_non_exhaustive()
+    }
 }
 
 impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {
@@ -159,6 +174,7 @@ impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {
             watches: Vec::new(),
             epoch_observer: None,
             checkpoint: None,
+            autosave: None,
             rates: Rates::Stepper,
             stopping: None,
             history: History::new(),
@@ -168,6 +184,8 @@ impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {
             done: 0,
             counts: Counts::default(),
             tally: Tally::default(),
+            paused: false,
+            formula: OnceCell::new(),
         }
     }
 
@@ -263,6 +281,39 @@ impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {
         self
     }
 
+    /// Writes the training's state to a file in the course of each run, every so many steps or so much time, unless the run ends there:
+    /// [`Checkpoint::write`]. Killed at any moment and [`Training::resume`]d from what [`Checkpoint::read`] finds, a training ends with the bits and the
+    /// history it would have had.
+    ///
+    /// A checkpoint that can't be written ends [`Training::run`] with [`Error::File`](crate::Error::File), between two steps and without loss: the parameters
+    /// are those after the last step, the file is the last that could be written, and a further `run` goes on as if nothing had been.
+    ///
+    /// ```
+    /// use tapeless::fit::{Adam, Checkpoint, Every, Training};
+    /// use tapeless::prelude::*;
+    /// # fn main() -> tapeless::Result<()> {
+    /// let g = Graph::new();
+    /// let (x, w) = (g.data("x"), g.param("w"));
+    /// let program = (w - x).square().mean().compile()?;
+    /// let data = program.bind([("x", &[1.0, 2.0, 6.0, 7.0, 9.0])])?;
+    /// # let path = std::env::temp_dir().join(format!("tapeless-doc-{}.checkpoint", std::process::id()));
+    /// # let _ = std::fs::remove_file(&path);
+    /// // let path = Path::new("fit.checkpoint");
+    ///
+    /// let mut training = Training::new(&data, Adam::new(0.1)).batch_size(2).shuffle(3).steps(2000).checkpoint_to(&path, Every::Steps(500));
+    /// // The program begins anew or goes on, whichever it is.
+    /// let mut theta = if path.exists() { training.resume(&Checkpoint::read(&path)?)? } else { program.zeros() };
+    /// training.run(&mut theta)?;
+    /// assert_eq!(Checkpoint::read(&path)?.step(), 1500);
+    /// # std::fs::remove_file(&path).expect("it was written");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn checkpoint_to(mut self, path: impl Into<PathBuf>, every: Every) -> Self {
+        self.autosave = Some(Autosave::new(path.into(), every));
+        self
+    }
+
     /// Sets the learning rate of each step: a function of the step, from 1 (by default it stays what the stepper has).
     pub fn learning_rate(mut self, rate: impl FnMut(u64) -> f64 + 'a) -> Self {
         self.rates = Rates::Function(Box::new(rate));
@@ -334,6 +385,7 @@ impl<'a, 'd, T: Real, S: Stepper<T>> Training<'a, 'd, T, S> {
             return Err(bad("tolerance", format!("must be finite and at least 0, but is {t}")));
         }
         self.clip.map_or(Ok(()), clip::check)?;
+        self.autosave.as_ref().map_or(Ok(()), Autosave::check)?;
         self.stopping.as_ref().map_or(Ok(()), EarlyStopping::check)?;
         if let Rates::Schedule(schedule) = &self.rates { schedule.check() } else { Ok(()) }
     }

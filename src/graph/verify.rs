@@ -5,6 +5,9 @@ use std::collections::HashSet;
 
 /// The first broken promise, in words: operands come first, arities and shapes follow from the operation, equal nodes are one node,
 /// names are unique, outputs exist.
+///
+/// # Errors
+/// That promise, with the node that breaks it.
 pub fn verify(dag: &Dag) -> Result<(), String> {
     let mut seen = HashSet::new();
     for id in dag.ids() {

@@ -98,7 +98,7 @@ pub trait Arith {
 
 /// `Arith` over one number. With `PATCH = false` slow ranges are left unmended, so that a loop over lanes has no branch
 /// and vectorises; the caller mends those lanes in a second loop.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Debug)]
 pub struct Scalar<T, const PATCH: bool = true>(PhantomData<T>);
 
 impl<T, const PATCH: bool> Scalar<T, PATCH> {

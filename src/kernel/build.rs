@@ -13,6 +13,7 @@ use std::collections::hash_map::Entry;
 use std::marker::PhantomData;
 
 /// Builds one kernel over lanes of `T`.
+#[derive(Debug)]
 pub struct Builder<T> {
     kernel: Kernel,
     known: Known<Inst, V>,

@@ -219,8 +219,10 @@ fn polygamma<A: Math>(a: &mut A, n: i32, x: A::F) -> A::F {
         _ => return a.lit(f64::NAN),
     }
     const SHIFT: i32 = 16;
-    // B_2k for k = 1..8.
-    const BERNOULLI: [f64; 8] = [1.0 / 6.0, -1.0 / 30.0, 1.0 / 42.0, -1.0 / 30.0, 5.0 / 66.0, -691.0 / 2730.0, 7.0 / 6.0, -3617.0 / 510.0];
+    // B_2k from k = 1 on. What follows is too small to show: where the terms fall slowly, for small x or large n, the sum before them is the larger
+    // part by far.
+    const BERNOULLI: [f64; 7] = [1.0 / 6.0, -1.0 / 30.0, 1.0 / 42.0, -1.0 / 30.0, 5.0 / 66.0, -691.0 / 2730.0, 7.0 / 6.0];
+    let bernoulli = if A::Real::DOUBLE { &BERNOULLI[..] } else { &BERNOULLI[..3] };
     let factorial = |k: i32| (1..=k).map(f64::from).product::<f64>();
     // Powers and factorials are large or small where the result isn't: `f / w^m` is taken as `(c / w)^m` with `c^m` next to `f`, and `f / c^m`
     // after it. A `c` of 16 digits is exact in either type.
@@ -231,8 +233,9 @@ fn polygamma<A: Math>(a: &mut A, n: i32, x: A::F) -> A::F {
     };
     let c = root(factorial(n), n + 1);
     let numerator = a.lit(c);
-    let mut sum = a.lit(0.0);
-    for k in 0..SHIFT {
+    let ratio = a.div(numerator, x);
+    let mut sum = powi(a, ratio, n + 1);
+    for k in 1..SHIFT {
         let k = a.lit(f64::from(k));
         let at = a.add(x, k);
         let ratio = a.div(numerator, at);
@@ -247,11 +250,13 @@ fn polygamma<A: Math>(a: &mut A, n: i32, x: A::F) -> A::F {
     let inverse = a.div(one, y);
     let square = a.mul(inverse, inverse);
     // (n-1)! / y^n times 1 + n / (2 y) + sum of B_2k (2k+n-1)! / ((2k)! (n-1)! y^2k).
-    let mut series = a.lit(0.0);
-    for (k, b) in BERNOULLI.iter().enumerate().rev() {
+    let mut coefficients = bernoulli.iter().enumerate().rev().map(|(k, b)| {
         let twice = 2 * (k as i32 + 1);
-        let ways = (1..=twice).map(|j| f64::from(n - 1 + j) / f64::from(j)).product::<f64>();
-        let c = a.lit(b * ways);
+        b * (1..=twice).map(|j| f64::from(n - 1 + j) / f64::from(j)).product::<f64>()
+    });
+    let mut series = a.lit(coefficients.next().unwrap_or_default());
+    for c in coefficients {
+        let c = a.lit(c);
         let inner = a.mul(series, square);
         series = a.add(inner, c);
     }

@@ -209,7 +209,7 @@ impl<'b, 'd, T: Real> Batch<'b, 'd, T> {
         let compiled = &self.bound.compiled;
         compiled.check_theta(theta)?;
         compiled.check_samples(self.window.rows.len())?;
-        let plan = &compiled.value;
+        let plan: &Plan<T> = &compiled.value;
         let runner = Runner::for_batch(&mut self.value, plan, &self.columns, self.bound, self.window.rows.len());
         Ok(scalar(plan, runner.run(plan, &self.columns, &self.window, theta.values())))
     }

@@ -13,6 +13,7 @@ use crate::labels::LabelColumn;
 use crate::real::Real;
 use crossbeam_queue::ArrayQueue;
 use rayon::prelude::*;
+use std::fmt;
 
 /// At most this many chunks, whatever the number of samples: enough to balance dozens of threads, few enough that partial results stay small.
 const MAX_CHUNKS: usize = 64;
@@ -42,7 +43,7 @@ pub struct CompiledPass<T> {
 }
 
 /// What a pass runs over: a range of whole columns, and the call stage's values.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Samples<'a, T> {
     /// In the order of the pass's columns; those of `rows` are empty here.
     pub columns: &'a [&'a [T]],
@@ -70,6 +71,7 @@ pub struct Worker<T> {
 }
 
 /// What a pass gives: each accumulator's total, each group's sum, per-sample results.
+#[derive(Debug)]
 pub struct Results<'a, T> {
     /// In the order of the pass's accumulators.
     pub totals: &'a mut [f64],
@@ -84,6 +86,24 @@ pub struct Workers<T> {
     idle: ArrayQueue<Box<Worker<T>>>,
     /// Of the whole binding.
     samples: usize,
+}
+
+impl<T> fmt::Debug for Worker<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("accumulators", &self.sums.len()).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Workers<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workers").field("idle", &self.idle.len()).field("samples", &self.samples).finish()
+    }
+}
+
+impl<T> fmt::Debug for CompiledPass<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompiledPass").field("kernels", &self.kernels).field("leaf", &self.leaf).field("leaves", &self.leaves).finish_non_exhaustive()
+    }
 }
 
 impl<T: Real> Workers<T> {

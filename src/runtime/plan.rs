@@ -17,6 +17,7 @@ use crate::labels::LabelColumn;
 use crate::real::Real;
 use crate::schedule::{Passes, Schedule, Stage};
 use crossbeam_queue::ArrayQueue;
+use std::fmt;
 use std::ops::Range;
 
 /// A stage ready to run.
@@ -61,6 +62,12 @@ pub struct Plan<T> {
     /// The results, in the order of the graph's outputs.
     pub outputs: Vec<Slot>,
     output_columns: usize,
+}
+
+impl<T> fmt::Debug for Plan<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan").field("dag", &self.dag).field("schedule", &self.schedule).field("outputs", &self.outputs).finish_non_exhaustive()
+    }
 }
 
 impl<T: Real> Plan<T> {
@@ -247,6 +254,12 @@ pub(super) struct Workspace<T> {
     groups: Vec<Vec<Carried>>,
     /// For each stage its pass's working memory on this thread.
     workers: Vec<Option<Worker<T>>>,
+}
+
+impl<T> fmt::Debug for BoundPlan<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundPlan").field("samples", &self.samples).field("slots", &self.slots).finish_non_exhaustive()
+    }
 }
 
 impl<'d, T: Real> BoundPlan<'d, T> {

@@ -14,9 +14,13 @@ use crate::schedule::Passes;
 use crate::shape::Shape;
 use crate::simplify::Statistics;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
+
+/// A plan that is made when it is first needed.
+pub type Late<T> = LazyLock<Plan<T>, Box<dyn FnOnce() -> Plan<T> + Send>>;
 
 /// Everything a compilation made, kept to be read.
+#[derive(Debug)]
 pub struct Compiled<T> {
     /// The formula as written.
     pub primal: Dag,
@@ -26,8 +30,8 @@ pub struct Compiled<T> {
     pub contributions: Vec<Contribution>,
     /// What the simplifier did to `derived`.
     pub statistics: Statistics,
-    /// The value alone: no adjoint in it.
-    pub value: Plan<T>,
+    /// The value alone: no adjoint in it. Beside a gradient it is compiled when it is first asked for: most programs never are.
+    pub value: Late<T>,
     /// Value and gradient.
     pub gradient: Option<Plan<T>>,
     /// Value, gradient and Hessian-vector product, the vector as parameters after the formula's own; if that was asked for.
@@ -55,6 +59,11 @@ impl<T: Real> Compiled<T> {
             Some((op, place)) if samples == 0 => Err(Error::NoSamples { op: op.clone(), place: *place }),
             _ => Ok(()),
         }
+    }
+
+    /// Value and gradient, if there is one.
+    pub(crate) fn whole(&self) -> &Plan<T> {
+        self.gradient.as_ref().unwrap_or_else(|| &self.value)
     }
 
     /// The plan that gives the gradient too.
@@ -120,7 +129,7 @@ impl<T: Real> Program<T> {
 
     /// How many passes over the samples value and gradient take together.
     pub fn passes(&self) -> Passes {
-        self.compiled.gradient.as_ref().unwrap_or(&self.compiled.value).passes()
+        self.compiled.whole().passes()
     }
 
     /// How many passes over the samples the value alone takes.
@@ -131,7 +140,7 @@ impl<T: Real> Program<T> {
     /// What was compiled, in words: nodes, rules, passes, backend.
     pub fn report(&self) -> String {
         let c = &self.compiled;
-        let plan = c.gradient.as_ref().unwrap_or(&c.value);
+        let plan = c.whole();
         let passes = plan.passes();
         format!(
             "formula: {} nodes; with gradient by {} of {} parameters\nsimplified: {}\npasses over the samples: {} at binding, {} per call (value alone: {})\n{}",
@@ -168,7 +177,7 @@ impl<T: Real> Program<T> {
 
     /// The simplified graph of value and gradient.
     pub fn dag(&self) -> &Dag {
-        &self.compiled.gradient.as_ref().unwrap_or(&self.compiled.value).dag
+        &self.compiled.whole().dag
     }
 
     /// The simplified graph of the value alone.
@@ -188,19 +197,19 @@ impl<T: Real> Program<T> {
 
     /// Stages, passes and steps.
     pub fn schedule(&self) -> String {
-        let plan = self.compiled.gradient.as_ref().unwrap_or(&self.compiled.value);
+        let plan = self.compiled.whole();
         plan.schedule.describe(&plan.dag)
     }
 
     /// The kernels of every pass.
     pub fn kernels(&self) -> String {
-        self.compiled.gradient.as_ref().unwrap_or(&self.compiled.value).kernels()
+        self.compiled.whole().kernels()
     }
 
     /// The machine code of value and gradient: each instruction with the value of the kernel (functions expanded into primitives) that it
     /// computes. A pass that the interpreter runs has none, and says so.
     pub fn assembly(&self) -> String {
-        self.compiled.gradient.as_ref().unwrap_or(&self.compiled.value).assembly()
+        self.compiled.whole().assembly()
     }
 
     /// What the simplifier did.
@@ -245,13 +254,14 @@ impl<'d, T: Real> Bound<'d, T> {
     }
 
     /// The value, without computing anything of the gradient. It may differ from that of [`Bound::value_and_grad`] in the last digits: a product that the
-    /// gradient needs as a number of its own is rounded there before it is added to something.
+    /// gradient needs as a number of its own is rounded there before it is added to something. The program's first call compiles it, which takes about as long
+    /// again as `compile` took.
     ///
     /// # Errors
     /// [`Error::Layout`] for a point of another program.
     pub fn value(&self, theta: &Params<T>) -> Result<T> {
         self.compiled.check_theta(theta)?;
-        let plan = &self.compiled.value;
+        let plan: &Plan<T> = &self.compiled.value;
         let bound = bound_plan(&self.value, plan, &self.table);
         Ok(bound.evaluate(plan, theta.values(), &mut [], |slots| scalar(plan, slots)))
     }
@@ -301,7 +311,7 @@ impl<'d, T: Real> Bound<'d, T> {
         }
         let Some((node, value)) = results.into_iter().find(|(_, x)| !x.is_finite()) else { return Ok(None) };
         let params = split(theta);
-        let simplified = &c.gradient.as_ref().unwrap_or(&c.value).dag;
+        let simplified = &c.whole().dag;
         let find = |dag| trace::find(dag, &self.table.inputs, self.table.samples, &params);
         let found = find(&c.derived).or_else(|| find(simplified)).or_else(|| find(&c.primal));
         // Where each operation by itself stays in the range, as an `f32` sum of both signs may not in some lane, the result is all there is to name.
@@ -467,7 +477,7 @@ impl<T: Real> BoundFunction<'_, T> {
     /// [`Error::Layout`] for a point of another program.
     pub fn eval(&self, theta: &Params<T>) -> Result<Vec<Array<T>>> {
         self.compiled.check_theta(theta)?;
-        let plan = &self.compiled.value;
+        let plan: &Plan<T> = &self.compiled.value;
         let mut columns = self.bound.output_columns(plan);
         let uniform: Vec<Option<Vec<T>>> = self.bound.evaluate(plan, theta.values(), &mut columns, |slots| {
             let read = |slot: &Slot| match slot {

@@ -35,6 +35,7 @@ pub enum Change {
 }
 
 /// A rule as written.
+#[derive(Debug)]
 pub struct Rule {
     /// Its name in statistics and tests.
     pub name: &'static str,
@@ -188,6 +189,7 @@ pub enum Kind {
 }
 
 /// A rule ready to match.
+#[derive(Debug)]
 pub struct Compiled {
     /// The rule's index in [`RULES`].
     pub index: usize,

@@ -108,6 +108,59 @@ pub fn draw<T: Real>(row: &Row, numbers: &mut Numbers) -> (T, T) {
     (x, y)
 }
 
+/// A point like those of [`draw`], made without any function of the system's library: the same one everywhere.
+pub fn fixed<T: Real>(row: &Row, numbers: &mut Numbers) -> (T, T) {
+    let spots: &[f64] = if row.spots.is_empty() { &[0.0] } else { row.spots };
+    let one = |numbers: &mut Numbers| -> T {
+        match numbers.bits() % 8 {
+            0 | 1 => numbers.any(),
+            2..=4 => {
+                let (low, high) = row.spans[(numbers.bits() % row.spans.len() as u64) as usize];
+                T::from_f64(numbers.within(low, high))
+            }
+            5 => {
+                let steps = numbers.bits() % 129;
+                nudged(T::from_f64(numbers.pick(spots)), steps as i64 - 64)
+            }
+            // A magnitude about uniform in its logarithm: a random exponent, random digits, a random sign.
+            _ => {
+                let (digits, exponent) = (numbers.bits(), 1023 - 40 + numbers.bits() % 52);
+                let size = f64::from_bits(exponent << 52 | digits >> 12);
+                T::from_f64(if digits & 1 == 1 { -size } else { size })
+            }
+        }
+    };
+    let x = one(numbers);
+    let kind = numbers.bits() % 8;
+    let y = match row.pairs {
+        Pairs::None => T::from_f64(0.0),
+        Pairs::Free => one(numbers),
+        Pairs::Power => match kind {
+            0 => numbers.any(),
+            1 | 2 => T::from_f64(numbers.within(-64.0, 64.0).trunc()),
+            3 | 4 => T::from_f64(numbers.within(-3.0, 3.0)),
+            // By x's own exponent, so that the power is neither 0 nor infinite.
+            _ => {
+                let exponent = (x.to_f64().abs().to_bits() >> 52) as f64 - 1022.5;
+                T::from_f64(numbers.within(-1100.0, 1100.0) / exponent * if T::DOUBLE { 1.0 } else { 0.14 })
+            }
+        },
+        Pairs::Similar => match kind {
+            0 | 1 => one(numbers),
+            2 => T::from_f64(x.to_f64() * (1.0 + numbers.within(-1e-6, 1e-6))),
+            3 => T::from_f64(x.to_f64() * numbers.pick(&[0.41421356237309503, 2.414213562373095]) * numbers.within(0.99, 1.01)),
+            _ => T::from_f64(x.to_f64() * numbers.within(-3.0, 3.0)),
+        },
+        Pairs::Sum => match kind {
+            0 | 1 => one(numbers),
+            2 => x,
+            3 => T::from_f64(numbers.within(-3.0, 3.0)),
+            _ => T::from_f64(x.to_f64() + numbers.within(-80.0, 80.0)),
+        },
+    };
+    (x, y)
+}
+
 /// Zeros of both signs, subnormals, the smallest and largest normal, infinities, NaN, round numbers, the spots and their neighbours, and for two
 /// operands all pairs of a choice of them; then the recipes' hard points.
 pub fn edges<T: Real>(row: &Row) -> Vec<(T, T)> {

@@ -14,6 +14,7 @@ use crate::graph::Fold;
 use crate::kernel::ir::PassKernels;
 use crate::real::Real;
 pub(crate) use level::Level;
+use std::fmt;
 use tile::TileProgram;
 pub(super) use transpose::Run;
 
@@ -23,6 +24,12 @@ pub struct Interp<T> {
     level: Level,
     /// The backend it stands in for, and why.
     instead: Option<String>,
+}
+
+impl<T> fmt::Debug for Interp<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interp").field("level", &self.level).field("instead", &self.instead).finish_non_exhaustive()
+    }
 }
 
 impl<T: Real> Interp<T> {

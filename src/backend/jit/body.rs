@@ -75,7 +75,9 @@ pub struct Body<'p, I> {
     pub partial: bool,
     /// Accumulators' lanes are found by `r11`.
     pub rotating: bool,
-    /// The block's number in the unrolled loop.
+    /// The first block's number in the unrolled loop.
+    pub first: usize,
+    /// That of the operation at hand.
     pub block: usize,
     /// IR instructions whose loads of a column ask for samples further ahead; none outside of a loop over whole blocks.
     pub asking: &'p [bool],
@@ -124,13 +126,13 @@ pub fn pointed(table: Table, entry: Entry) -> Entry {
 }
 
 impl<'p, I: Isa> Body<'p, I> {
-    /// Nothing emitted yet.
-    pub fn new(program: &'p Program, sizes: Sizes, frame: Frame) -> Self {
+    /// Nothing emitted yet; programs of so many `values` at most.
+    pub fn new(program: &'p Program, values: usize, sizes: Sizes, frame: Frame) -> Self {
         let vectors = if I::MASKS { u32::MAX } else { 0x7fff };
         Body {
             program,
             code: Code::default(),
-            registers: Registers::new(program, vectors, 0b1111_1100),
+            registers: Registers::new(values, vectors, 0b1111_1100),
             frame,
             sizes,
             held: HashMap::new(),
@@ -138,6 +140,7 @@ impl<'p, I: Isa> Body<'p, I> {
             pointers: HashMap::new(),
             partial: false,
             rotating: false,
+            first: 0,
             block: 0,
             asking: &[],
             slow: None,
@@ -147,6 +150,7 @@ impl<'p, I: Isa> Body<'p, I> {
         }
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn emit(&mut self, instruction: Instruction) {
         self.code.push(instruction, self.note);
     }
@@ -161,6 +165,7 @@ impl<'p, I: Isa> Body<'p, I> {
     }
 
     /// `x = op z`, or a store of `z` if `x` is memory.
+    #[cfg_attr(test, track_caller)]
     pub fn one(&mut self, op: Vop, x: Register, z: Rm) {
         let code = self.encoding(op);
         let made = match z {
@@ -171,12 +176,14 @@ impl<'p, I: Isa> Body<'p, I> {
     }
 
     /// A store.
+    #[cfg_attr(test, track_caller)]
     pub fn store(&mut self, op: Vop, to: MemoryOperand, z: Register) {
         let made = Instruction::with2(self.encoding(op), to, z);
         self.emit(sound(made));
     }
 
     /// `x = y op z`
+    #[cfg_attr(test, track_caller)]
     pub fn two(&mut self, op: Vop, x: Register, y: Register, z: Rm) {
         let made = self.made_of_two(op, x, y, z);
         self.emit(made);
@@ -191,12 +198,14 @@ impl<'p, I: Isa> Body<'p, I> {
     }
 
     /// As `two`, but lanes outside of the mask keep what they have.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn two_masked(&mut self, op: Vop, x: Register, y: Register, z: Rm, mask: Register) {
         let mut made = self.made_of_two(op, x, y, z);
         made.set_op_mask(mask);
         self.emit(made);
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn one_immediate(&mut self, op: Vop, x: Register, z: Rm, immediate: u8) {
         let code = self.encoding(op);
         let immediate = u32::from(immediate);
@@ -207,6 +216,7 @@ impl<'p, I: Isa> Body<'p, I> {
         self.emit(sound(made));
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn compare(&mut self, x: Register, y: Register, z: Rm, predicate: u8, mask: Option<Register>) {
         let code = self.encoding(Vop::Compare);
         let predicate = u32::from(predicate);
@@ -221,6 +231,7 @@ impl<'p, I: Isa> Body<'p, I> {
     }
 
     /// `x = mask ? z : y`
+    #[cfg_attr(test, track_caller)]
     pub(super) fn blend(&mut self, x: Register, y: Register, z: Rm, mask: Register) {
         if I::MASKS {
             self.two_masked(Vop::Blend, x, y, z, mask);
@@ -235,6 +246,7 @@ impl<'p, I: Isa> Body<'p, I> {
     }
 
     /// An instruction made by the encoder's constructors.
+    #[cfg_attr(test, track_caller)]
     pub fn put(&mut self, made: Result<Instruction, IcedError>) {
         self.emit(sound(made));
     }
@@ -276,7 +288,8 @@ impl<'p, I: Isa> Body<'p, I> {
                     Entry::Fixed(n) => (Register::RCX, i64::from(n) * self.sizes.lanes as i64),
                     Entry::Strided(..) => (base, beyond * self.sizes.lanes as i64),
                 };
-                if self.rotating { indexed(base, Register::R11, at) } else { memory(base, at + ahead) }
+                let at = at + ahead % self.sizes.lanes as i64;
+                if self.rotating { indexed(base, Register::R11, at) } else { memory(base, at) }
             }
         }
     }
@@ -353,6 +366,7 @@ impl<'p, I: Isa> Body<'p, I> {
     }
 
     /// Loads a constant of the pool.
+    #[cfg_attr(test, track_caller)]
     pub fn constant_into(&mut self, n: u32, into: Register) {
         let from = self.constant(n);
         let op = if I::MASKS { Vop::Broadcast } else { Vop::Load };

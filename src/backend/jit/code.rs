@@ -108,12 +108,18 @@ impl Code {
     }
 
     /// Adds an instruction.
+    #[cfg_attr(test, track_caller)]
     pub fn push(&mut self, instruction: Instruction, note: Note) {
+        #[cfg(test)]
+        let Some(instruction) = super::fault::instruction(instruction) else { return };
         self.add(Item::Instruction(instruction), note);
     }
 
     /// Adds a jump.
+    #[cfg_attr(test, track_caller)]
     pub fn jump(&mut self, when: When, to: Label, note: Note) {
+        #[cfg(test)]
+        let Some(when) = super::fault::jump(when) else { return };
         self.add(Item::Jump(when, to), note);
     }
 

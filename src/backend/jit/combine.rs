@@ -51,6 +51,7 @@ pub fn sums<I: Isa>(folds: &[Fold], bytes: usize, number: usize) -> Code {
     code
 }
 
+#[cfg_attr(test, track_caller)]
 fn put(code: &mut Code, made: Result<Instruction, IcedError>) {
     code.push(made.unwrap_or_else(|e| panic!("an instruction with operands that it doesn't take: {e}")), Note::Sums);
 }

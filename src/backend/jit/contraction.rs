@@ -87,10 +87,11 @@ impl<I: Isa> Function<'_, I> {
         self.body.sums = self.sums.iter().cloned().collect();
         self.body.asking = self.asking;
         for block in 0..self.blocks {
-            self.body.block = block;
+            self.body.first = block;
             self.body.block();
         }
         self.body.asking = &[];
+        self.body.first = 0;
         self.body.block = 0;
         self.body.sums.clear();
     }

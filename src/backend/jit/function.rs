@@ -17,6 +17,7 @@
 //! Sums over a dimension of the nest that stay in registers: `contraction.rs`. The loops at a point: `samples.rs`. Register and stack map: `frame.rs` and
 //! `body.rs`.
 
+use super::beside::{self, pressure};
 use super::body::{Body, Rm, Sizes, memory, pointed};
 use super::code::{Code, Note, When};
 use super::frame::{Frame, words};
@@ -29,7 +30,7 @@ use std::collections::HashMap;
 /// Registers that stay free for a block's values and copies, however much could be pinned.
 const WORKING: usize = 6;
 /// Operations of an unrolled loop, at most: beyond, the code of a loop would leave the instruction cache for nothing.
-const UNROLLED: usize = 400;
+pub(super) const UNROLLED: usize = 400;
 /// Operations above which there is one loop, every block of it under a mask, instead of two.
 pub(super) const LONG: usize = 3000;
 /// Short loops without accumulators are unrolled to about so many operations, which hides the loop's own.
@@ -84,12 +85,13 @@ pub struct Role<'p> {
 ///
 /// # Errors
 /// If its frame would be too large for the stack.
-pub fn step<'p, I: Isa>(program: &'p Program, sizes: Sizes, pool: &mut Pool, role: Role<'p>) -> Result<Emitted, String> {
+pub fn step<I: Isa>(program: &Program, sizes: Sizes, pool: &mut Pool, role: Role<'_>) -> Result<Emitted, String> {
     let slow = program.ops.iter().any(|op| matches!(op.kind, Kind::Patch(_)));
     let frame = Frame::new::<I>(program.strided.len(), program.dims.len(), slow);
-    let body = Body::<I>::new(program, sizes, frame);
-    let entries = accumulators(program);
     let vectors = (sizes.lanes / I::BYTES).max(1);
+    let entries = accumulators(program);
+    let pair = if role.blocks == 0 { beside::pair::<I>(program, entries.len(), vectors) } else { None };
+    let body = Body::<I>::new(program, pair.as_ref().unwrap_or(program).values.len(), sizes, frame);
     let mut f = Function {
         body,
         asking: role.asking,
@@ -105,6 +107,7 @@ pub fn step<'p, I: Isa>(program: &'p Program, sizes: Sizes, pool: &mut Pool, rol
         starts: false,
         identities: HashMap::new(),
         adds_up: false,
+        pair: pair.as_ref(),
     };
     f.plan();
     f.pointers();
@@ -162,6 +165,8 @@ pub(super) struct Function<'p, I> {
     pub(super) identities: HashMap<Entry, u32>,
     /// Runs over several leaves and adds up the lanes of each.
     pub(super) adds_up: bool,
+    /// Two blocks as one program, which the main loop runs.
+    pub(super) pair: Option<&'p Program>,
 }
 
 impl<I: Isa> Function<'_, I> {
@@ -176,10 +181,13 @@ impl<I: Isa> Function<'_, I> {
         } else {
             1
         };
+        if self.pair.is_some() {
+            self.unroll = self.unroll.max(beside::BLOCKS);
+        }
         let usable = self.body.registers.usable();
-        let mut room = usable.saturating_sub(self.pressure().max(WORKING - 2) + 2);
+        let mut room = usable.saturating_sub(pressure(self.pair.unwrap_or(self.program)).max(WORKING - 2) + 2);
         // As many accumulators as fit; an accumulator in memory costs a load and a store a block, an invariant there a load.
-        if self.unroll == self.vectors {
+        if self.unroll.is_multiple_of(self.vectors) {
             let fit = (room / self.vectors).min(self.entries.len());
             for e in self.entries.drain(..fit) {
                 let registers = (0..self.vectors).map(|_| self.body.registers.reserve()).collect();
@@ -196,33 +204,6 @@ impl<I: Isa> Function<'_, I> {
             self.body.registers.pin(v, r);
             self.pinned.push((v, r));
         }
-    }
-
-    /// Computed values, and columns read more than once, that are alive at the same time, at most.
-    fn pressure(&self) -> usize {
-        let (mut now, mut most) = (0usize, 0);
-        let counts = |v: Val| {
-            let value = &self.program.values[v.index()];
-            !value.mask && (value.home == Home::Computed || !self.program.is_invariant(v) && self.program.uses(v).len() > 1)
-        };
-        for (k, op) in self.program.ops.iter().enumerate() {
-            for (j, v) in op.args.iter().enumerate().filter(|(_, v)| **v != Val::NONE && counts(**v)) {
-                if self.program.values[v.index()].home != Home::Computed && self.program.uses(*v)[0] == k as u32 && !op.args[..j].contains(v) {
-                    now += 1;
-                }
-            }
-            most = most.max(now);
-            for (j, v) in op.args.iter().enumerate().filter(|(_, v)| **v != Val::NONE && counts(**v)) {
-                if self.program.uses(*v).last() == Some(&(k as u32)) && !op.args[..j].contains(v) {
-                    now -= 1;
-                }
-            }
-            if op.result != Val::NONE && counts(op.result) && !self.program.uses(op.result).is_empty() {
-                now += 1;
-            }
-            most = most.max(now);
-        }
-        most
     }
 
     /// General registers for the pointers that are used most.
@@ -264,6 +245,7 @@ impl<I: Isa> Function<'_, I> {
         }
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn mov(&mut self, to: Register, from: MemoryOperand) {
         self.body.put(Instruction::with2(Encoding::Mov_r64_rm64, to, from));
     }
@@ -401,7 +383,7 @@ impl<I: Isa> Function<'_, I> {
             self.slow_path();
             self.body.code.cold(false);
         }
-        let mut way_in = Body::<I>::new(self.program, self.sizes, self.body.frame);
+        let mut way_in = Body::<I>::new(self.program, self.program.values.len(), self.sizes, self.body.frame);
         way_in.note(Note::Frame);
         for r in &used {
             way_in.put(Instruction::with1(Encoding::Push_r64, *r));

@@ -70,6 +70,9 @@ macro_rules! encodings {
             $($(#[$doc])* $name,)*
         }
 
+        #[cfg(test)]
+        const ALL: &[Vop] = &[$(Vop::$name,)*];
+
         /// For each operation its encoding: AVX-512 `f64`, `f32`, AVX2 `f64`, `f32`.
         static ENCODINGS: &[[Code; 4]] = &[$([Code::$z64, Code::$z32, Code::$y64, Code::$y32],)*];
     };
@@ -151,6 +154,18 @@ encodings! {
     Fnmsub213: EVEX_Vfnmsub213pd_zmm_k1z_zmm_zmmm512b64_er EVEX_Vfnmsub213ps_zmm_k1z_zmm_zmmm512b32_er VEX_Vfnmsub213pd_ymm_ymm_ymmm256 VEX_Vfnmsub213ps_ymm_ymm_ymmm256;
     /// `-y * z - x`
     Fnmsub231: EVEX_Vfnmsub231pd_zmm_k1z_zmm_zmmm512b64_er EVEX_Vfnmsub231ps_zmm_k1z_zmm_zmmm512b32_er VEX_Vfnmsub231pd_ymm_ymm_ymmm256 VEX_Vfnmsub231ps_ymm_ymm_ymmm256;
+}
+
+/// The operation of an encoding, and its column in the table.
+#[cfg(test)]
+pub fn found(code: Code) -> Option<(Vop, usize)> {
+    ALL.iter().find_map(|op| Some((*op, ENCODINGS[*op as usize].iter().position(|c| *c == code)?)))
+}
+
+/// The encoding of an operation in a column.
+#[cfg(test)]
+pub fn encoding(op: Vop, column: usize) -> Code {
+    ENCODINGS[op as usize][column]
 }
 
 /// Which operand of a fused product and sum is overwritten: its first factor (the other one or the addend may be in memory), or the addend.

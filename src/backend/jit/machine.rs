@@ -142,6 +142,8 @@ pub struct Op {
     pub result: Val,
     /// The IR instruction.
     pub origin: u32,
+    /// Which of the blocks that are computed side by side.
+    pub block: u8,
 }
 
 /// Constants, each once: a window of ones and zeros that partial blocks take their masks from, then the numbers.
@@ -223,7 +225,27 @@ impl Program {
         }
         let Lowering { values, mut ops, strided, .. } = b;
         remove_dead(&mut ops, values.len());
-        order::interleave(&mut ops, values.len(), if masks { order::AHEAD } else { order::AHEAD_OF_FEW });
+        order::interleave(&mut ops, values.len(), order::window(masks));
+        Ok(Program::of(values, ops, strided, kernel.dims.to_vec()))
+    }
+
+    /// The operations of several blocks as one: what is the same for all samples once, everything else for each block.
+    pub fn side_by_side(&self, blocks: usize, window: usize) -> Program {
+        let n = self.values.len() as u32;
+        let mut values = self.values.clone();
+        let mut ops = Vec::with_capacity(blocks * self.ops.len());
+        for op in &self.ops {
+            for block in 0..blocks as u32 {
+                let at = |v: Val| if v == Val::NONE || self.is_invariant(v) { v } else { Val(v.0 + block * n) };
+                ops.push(Op { args: op.args.map(at), result: at(op.result), block: block as u8, ..*op });
+            }
+        }
+        (1..blocks).for_each(|_| values.extend_from_slice(&self.values));
+        order::interleave(&mut ops, values.len(), window);
+        Program::of(values, ops, self.strided.clone(), self.dims.clone())
+    }
+
+    fn of(values: Vec<Value>, ops: Vec<Op>, strided: Vec<(Table, Access)>, dims: Vec<usize>) -> Program {
         // Uses, value by value, by counting.
         let mut starts = vec![0u32; values.len() + 1];
         let args = |op: &Op| {
@@ -244,7 +266,7 @@ impl Program {
                 next[v.index()] += 1;
             }
         }
-        Ok(Program { values, ops, strided, dims: kernel.dims.to_vec(), starts, uses })
+        Program { values, ops, strided, dims, starts, uses }
     }
 }
 
@@ -309,12 +331,12 @@ impl<T: Real> Lowering<'_, T> {
     fn op(&mut self, kind: Kind, args: [Val; 3], origin: u32) -> Val {
         let mask = self.masks && matches!(kind, Kind::Compare(..) | Kind::Masks(_) | Kind::MaskNot);
         let result = self.value(Home::Computed, mask, origin);
-        self.ops.push(Op { kind, args, result, origin });
+        self.ops.push(Op { kind, args, result, origin, block: 0 });
         result
     }
 
     fn sink(&mut self, kind: Kind, args: [Val; 3], origin: u32) -> Val {
-        self.ops.push(Op { kind, args, result: Val::NONE, origin });
+        self.ops.push(Op { kind, args, result: Val::NONE, origin, block: 0 });
         Val::NONE
     }
 

@@ -4,12 +4,15 @@
 //! `registers` (operations to instructions over the registers that linear scan gives out), `function` (the loops around), `code` (bytes), `pages`
 //! (executable memory), `call`. `isa` and `cpu` know the two instruction sets, `frame` who lives where, `listing` prints.
 
+mod beside;
 mod body;
 mod call;
 mod code;
 mod combine;
 mod contraction;
 mod cpu;
+#[cfg(test)]
+pub mod fault;
 mod frame;
 mod function;
 mod isa;
@@ -36,6 +39,7 @@ use isa::{Avx2, Avx512, Isa};
 use jam::{Jammed, jam};
 use machine::{Pool, Program};
 use pages::Pages;
+use std::fmt;
 
 /// Columns, buffers and outputs of a tile together: they stay in the L2 cache from one step to the next. Measured (f64, one thread, Zen 5 server with
 /// 48 KiB of L1 and 1 MiB of L2, 2026-11-22; ms for 128, 256, 384, 512 KiB): logistic on 100 columns 6.4, 5.5, 5.7, 6.1.
@@ -128,6 +132,12 @@ struct Step<T> {
     offset: usize,
     /// Tile buffers that folds start from, with their identity.
     starts: Vec<(usize, T)>,
+}
+
+impl<T> fmt::Debug for Jit<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jit").field("target", &self.target).field("pages", &self.pages).field("functions", &self.steps.len()).finish_non_exhaustive()
+    }
 }
 
 impl<T: Real> Jit<T> {

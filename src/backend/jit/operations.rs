@@ -15,6 +15,7 @@ impl<I: Isa> Body<'_, I> {
         let program = self.program;
         for (k, op) in program.ops.iter().enumerate() {
             self.now = k as u32;
+            self.block = self.first + usize::from(op.block);
             self.note = Note::Value(op.origin);
             self.registers.unlock();
             for v in op.args {

@@ -5,27 +5,28 @@
 //! values are alive at the same time.
 
 use super::isa::Vop;
-use super::machine::{Kind, Op, Val};
+use super::machine::{Entry, Kind, Op, Val};
+use crate::known::Known;
 
 /// How far ahead of the oldest operation that waits another one may be taken, with 32 registers. Measured (one thread, data in cache, Zen 5 server,
 /// 2026-11-22; ns a sample without, with 32, 64, 96): softmax of 10 classes 23.4, 22.0, 21.6, 21.8; a perceptron of 64 by 64 237, 239, 235, 235.
-pub const AHEAD: usize = 64;
+const AHEAD: usize = 64;
 /// With 16: softmax without, with 24, 48: 52.6, 50.7, 59.5 (what is alive no longer fits).
-pub const AHEAD_OF_FEW: usize = 24;
+const AHEAD_OF_FEW: usize = 24;
+/// How far ahead on a machine with mask registers, or without.
+pub fn window(masks: bool) -> usize {
+    if masks { AHEAD } else { AHEAD_OF_FEW }
+}
+
 /// Operations below which all of a block fits into what a CPU looks at.
-const FEW: usize = 16;
+pub const FEW: usize = 16;
 /// Operations begun in a cycle.
 const WIDTH: u32 = 2;
-
-/// What goes through memory keeps its order.
-fn through_memory(op: &Op) -> bool {
-    matches!(op.kind, Kind::Fold(..) | Kind::FoldProduct(..))
-}
 
 /// Puts operations that wait behind those that needn't.
 pub fn interleave(ops: &mut Vec<Op>, values: usize, window: usize) {
     let n = ops.len();
-    if n < FEW || ops.iter().any(through_memory) {
+    if n < FEW {
         return;
     }
     const UNKNOWN: u32 = u32::MAX;
@@ -34,6 +35,9 @@ pub fn interleave(ops: &mut Vec<Op>, values: usize, window: usize) {
     for op in ops.iter().filter(|op| op.result != Val::NONE) {
         at[op.result.index()] = UNKNOWN;
     }
+    // What each fold comes after.
+    let after_fold = folds(ops);
+    let mut done = vec![false; if after_fold.is_empty() { 0 } else { n }];
     // What each operation was last seen to wait for: a value that wasn't begun.
     let mut waits = vec![Val::NONE; n];
     let mut order = Vec::with_capacity(n);
@@ -48,6 +52,10 @@ pub fn interleave(ops: &mut Vec<Op>, values: usize, window: usize) {
                 break;
             }
             let after = next[k];
+            if after_fold.get(k).is_some_and(|of| *of != NO_FOLD && !done[*of as usize]) {
+                (before, k) = (Some(k), after);
+                continue;
+            }
             if waits[k] != Val::NONE && at[waits[k].index()] == UNKNOWN {
                 (before, k) = (Some(k), after);
                 continue;
@@ -64,6 +72,9 @@ pub fn interleave(ops: &mut Vec<Op>, values: usize, window: usize) {
                     at[ops[k].result.index()] = cycle + latency(&ops[k]);
                 }
                 order.push(k);
+                if let Some(done) = done.get_mut(k) {
+                    *done = true;
+                }
                 begun += 1;
                 match before {
                     None => first = after,
@@ -78,6 +89,37 @@ pub fn interleave(ops: &mut Vec<Op>, values: usize, window: usize) {
         cycle = if begun > 0 { cycle + 1 } else { soonest };
     }
     *ops = order.into_iter().map(|k| ops[k]).collect();
+}
+
+/// No fold.
+const NO_FOLD: u32 = u32::MAX;
+
+/// For each operation the fold that comes before it; nothing if none does. Into an accumulator: the one before it into the same, block by block. Into
+/// tile buffers, where entries may be the same under two names: the one before it in its block.
+fn folds(ops: &[Op]) -> Vec<u32> {
+    #[derive(PartialEq, Eq, Hash)]
+    enum Into {
+        Accumulator(Entry),
+        Tile(u8),
+    }
+    let mut all: Vec<(u8, usize, Into)> = Vec::new();
+    for (k, op) in ops.iter().enumerate() {
+        match op.kind {
+            Kind::Accumulate(_, e) | Kind::AccumulateProduct(e) => all.push((op.block, k, Into::Accumulator(e))),
+            Kind::Fold(..) | Kind::FoldProduct(..) => all.push((op.block, k, Into::Tile(op.block))),
+            _ => {}
+        }
+    }
+    all.sort_unstable_by_key(|(block, k, _)| (*block, *k));
+    let mut last: Known<Into, usize> = Known::default();
+    let mut out = Vec::new();
+    for (_, k, into) in all {
+        if let Some(before) = last.insert(into, k) {
+            out.resize(ops.len(), NO_FOLD);
+            out[k] = before as u32;
+        }
+    }
+    out
 }
 
 /// Cycles until the value is there: typical of today's server CPUs.

@@ -51,8 +51,7 @@ pub struct Evicted {
 
 impl Registers {
     /// `vectors` and `masks` are the registers that may be used, as bits.
-    pub fn new(program: &Program, vectors: u32, masks: u32) -> Self {
-        let n = program.values.len();
+    pub fn new(n: usize, vectors: u32, masks: u32) -> Self {
         Registers {
             files: [File::new(vectors), File::new(masks)],
             at: vec![NOWHERE; n],

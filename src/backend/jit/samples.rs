@@ -1,5 +1,6 @@
 //! The loops over samples at a point of the nest: whole groups of blocks, what is left of them under masks, and leaf by leaf where one function does all.
 
+use super::beside::BLOCKS;
 use super::body::{Rm, memory, tail};
 use super::code::{Label, Note, When};
 use super::combine::{Lanes, Sum};
@@ -23,7 +24,7 @@ impl<I: Isa> Function<'_, I> {
             return;
         }
         if main && self.program.ops.len() <= LONG {
-            self.main(rotates && self.unroll == 1, words::END);
+            self.main(rotates && self.unroll < self.vectors, words::END);
             if self.starts {
                 self.accumulators(false);
             }
@@ -114,11 +115,14 @@ impl<I: Isa> Function<'_, I> {
             self.rotate();
         }
         self.body.asking = if asking { self.asking } else { &[] };
-        for block in 0..self.unroll {
-            self.body.block = block;
+        self.body.program = self.pair.unwrap_or(self.program);
+        for block in (0..self.unroll).step_by(if self.pair.is_some() { BLOCKS } else { 1 }) {
+            self.body.first = block;
             self.body.block();
         }
+        self.body.program = self.program;
         self.body.asking = &[];
+        self.body.first = 0;
         self.body.block = 0;
         self.body.held.clear();
         self.body.rotating = false;
@@ -175,10 +179,11 @@ impl<I: Isa> Function<'_, I> {
         self.body.held = self.kept.iter().cloned().collect();
         let done = self.body.code.label();
         for block in 0..self.unroll {
-            self.body.block = block;
+            self.body.first = block;
             self.mask(block, done);
             self.body.block();
         }
+        self.body.first = 0;
         self.body.block = 0;
         self.body.held.clear();
         self.body.partial = false;
@@ -223,7 +228,7 @@ impl<I: Isa> Function<'_, I> {
         }
         self.body.partial = true;
         self.body.rotating = rotates;
-        self.body.block = 0;
+        self.body.first = 0;
         let accumulators: Vec<u8> = self.kept.iter().flat_map(|(_, r)| r.iter().copied()).collect();
         self.body.registers.give_back(&accumulators);
         self.body.block();

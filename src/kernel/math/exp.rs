@@ -95,10 +95,32 @@ fn clamp_exp<A: Arith>(a: &mut A, x: A::F) -> A::F {
     clamp(a, x, low, high)
 }
 
+/// The same of what isn't positive.
+#[inline(always)]
+fn clamp_below<A: Arith>(a: &mut A, x: A::F) -> A::F {
+    let low = lit(a, -746.0, -104.0);
+    a.max(low, x)
+}
+
 /// `e^x`.
 #[inline(always)]
 pub fn exp<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let x = clamp_exp(a, x);
+    exp_within(a, x)
+}
+
+/// `e^-|x|`.
+#[inline(always)]
+fn exp_of_minus<A: Arith>(a: &mut A, x: A::F) -> A::F {
+    let size = a.abs(x);
+    let minus = a.neg(size);
+    let x = clamp_below(a, minus);
+    exp_within(a, x)
+}
+
+/// `e^x` for an `x` within [`clamp_exp`]'s limits.
+#[inline(always)]
+fn exp_within<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let (n, biased) = to_integer(a, x, LOG2_E, two_biases::<A>());
     let (ln2, ln2_rest) = ln2::<A>();
     let minus_ln2 = a.lit(-ln2);
@@ -117,17 +139,26 @@ pub fn exp<A: Arith>(a: &mut A, x: A::F) -> A::F {
 /// `e^(x + rest)` for `pow`, where `rest` is at most a few last places of `x` (and 0 when `x` is infinite).
 #[inline(always)]
 pub(super) fn exp_pair<A: Arith>(a: &mut A, x: A::F, rest: A::F) -> A::F {
+    let x = clamp_exp(a, x);
     let (sum, tail, biased) = exp_parts(a, x, rest);
     let p = a.add(sum, tail);
     scale(a, p, biased)
 }
 
-/// `e^(x + rest)` before its last sum, and what [`scale`] wants.
+/// The same for an `x` that isn't positive.
+#[inline(always)]
+pub(super) fn exp_pair_below<A: Arith>(a: &mut A, x: A::F, rest: A::F) -> A::F {
+    let x = clamp_below(a, x);
+    let (sum, tail, biased) = exp_parts(a, x, rest);
+    let p = a.add(sum, tail);
+    scale(a, p, biased)
+}
+
+/// `e^(x + rest)` before its last sum, and what [`scale`] wants, for an `x` within [`clamp_exp`]'s limits.
 ///
 /// The reduced argument and `1 + r` are carried as pairs, so that nothing but `r^2 q(r)` and the last sum round.
 #[inline(always)]
 pub(super) fn exp_parts<A: Arith>(a: &mut A, x: A::F, rest: A::F) -> (A::F, A::F, A::I) {
-    let x = clamp_exp(a, x);
     let (n, biased) = to_integer(a, x, LOG2_E, two_biases::<A>());
     let (ln2, ln2_rest) = ln2::<A>();
     let minus_ln2 = a.lit(-ln2);
@@ -194,27 +225,28 @@ pub fn exp_m1<A: Arith>(a: &mut A, x: A::F) -> A::F {
 /// about `e`.
 #[inline(always)]
 pub fn sigmoid<A: Arith>(a: &mut A, x: A::F) -> A::F {
-    let size = a.abs(x);
-    let minus = a.neg(size);
-    let e = exp(a, minus);
+    let e = exp_of_minus(a, x);
     let one = a.lit(1.0);
     let zero = a.lit(0.0);
     let negative = a.lt(x, zero);
     let top = a.select(negative, e, one);
     let (bottom, lost) = fast_two_sum(a, one, e);
-    quotient(a, top, zero, bottom, lost)
+    quotient(a, top, None, bottom, lost)
 }
 
 /// `(top + top_rest) / (bottom + bottom_rest)`, rounded about once: a product with the reciprocal and one correction by
 /// the remainder.
 #[inline(always)]
-pub(super) fn quotient<A: Arith>(a: &mut A, top: A::F, top_rest: A::F, bottom: A::F, bottom_rest: A::F) -> A::F {
+pub(super) fn quotient<A: Arith>(a: &mut A, top: A::F, top_rest: Option<A::F>, bottom: A::F, bottom_rest: A::F) -> A::F {
     let one = a.lit(1.0);
     let inverse = a.div(one, bottom);
     let q = a.mul(top, inverse);
     let minus = a.neg(q);
     let left = a.fma(minus, bottom, top);
-    let rest = a.fma(minus, bottom_rest, top_rest);
+    let rest = match top_rest {
+        Some(top_rest) => a.fma(minus, bottom_rest, top_rest),
+        None => a.mul(minus, bottom_rest),
+    };
     let left = a.add(left, rest);
     a.fma(left, inverse, q)
 }
@@ -222,9 +254,7 @@ pub(super) fn quotient<A: Arith>(a: &mut A, top: A::F, top_rest: A::F, bottom: A
 /// `ln(1 + e^x)`, as `max(x, 0) + ln(1 + e^-|x|)`: both terms are positive and the second is at most `ln 2`.
 #[inline(always)]
 pub fn softplus<A: Arith>(a: &mut A, x: A::F) -> A::F {
-    let size = a.abs(x);
-    let minus = a.neg(size);
-    let e = exp(a, minus);
+    let e = exp_of_minus(a, x);
     let log = ln_of_one_to_two(a, e);
     let zero = a.lit(0.0);
     let positive = a.max(zero, x);
@@ -248,11 +278,10 @@ pub fn tanh<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let lost = a.add(lost, m_rest);
     let top = a.neg(m);
     let top_rest = a.neg(m_rest);
-    let result = quotient(a, top, top_rest, bottom, lost);
+    let result = quotient(a, top, Some(top_rest), bottom, lost);
     let mask = sign_mask(a);
     let bits = a.bits(x);
     let sign = a.iand(bits, mask);
-    let result = a.abs(result);
     let bits = a.bits(result);
     let bits = a.ior(bits, sign);
     a.real(bits)

@@ -25,7 +25,7 @@ const POWLOG64: [f64; 8] = [
 /// `tools/minimax.py POWLOG32`: relative error of `ln(1 + f)` 2^-43.7.
 const POWLOG32: [f64; 4] = [0.3999999761581421, 0.28571972250938416, 0.22179730236530304, 0.1955634355545044];
 
-/// `ln x` as a pair, for finite positive `x`.
+/// `ln x` as a pair, for finite positive `x`; the second part is at most a few last places of the first.
 #[inline(always)]
 fn ln_pair<A: Arith>(a: &mut A, x: A::F) -> (A::F, A::F) {
     let parts = split_any(a, x);
@@ -74,8 +74,7 @@ fn ln_pair<A: Arith>(a: &mut A, x: A::F) -> (A::F, A::F) {
     let p_rest = a.fma(n, ln2_rest, p_rest);
     let (total, lost) = fast_two_sum(a, p, sum);
     let rest = a.add(rest, p_rest);
-    let rest = a.add(rest, lost);
-    fast_two_sum(a, total, rest)
+    (total, a.add(rest, lost))
 }
 
 /// `x` to the power `y`.
@@ -100,7 +99,7 @@ pub fn pow<A: Arith>(a: &mut A, x: A::F, y: A::F) -> A::F {
     let tame = a.lt(e_size, bound);
     let e_rest = a.select(tame, e_rest, zero);
     let power = exp_pair(a, e, e_rest);
-    // 1^y = 1 also for infinite y (the product was NaN) and (-1)^y = +-1.
+    // 1^y = 1 also for a y that is infinite or NaN (the product was NaN), and (-1)^y = +-1.
     let unit = a.eq(size, one);
     let power = a.select(unit, one, power);
     // Integer y keep the sign of x when odd; other y have no power of a negative number.
@@ -126,9 +125,7 @@ pub fn pow<A: Arith>(a: &mut A, x: A::F, y: A::F) -> A::F {
     let outside = a.both(outside, finite);
     let nan = a.lit(f64::NAN);
     let power = a.select(outside, nan, power);
-    // x^0 = 1 and 1^y = 1, whatever the other is, NaN included.
+    // x^0 = 1, NaN included.
     let no_power = a.eq(y, zero);
-    let of_one = a.eq(x, one);
-    let certain = a.either(no_power, of_one);
-    a.select(certain, one, power)
+    a.select(no_power, one, power)
 }

@@ -118,7 +118,7 @@ pub(super) fn half_turn<A: Arith>(a: &mut A, r: A::F, minus: A::F, bits: A::I) -
     let top_rest = a.select(odd, cosine_rest, sine_rest);
     let bottom = a.select(odd, minus_sine, cosine);
     let bottom_rest = a.select(odd, minus_sine_rest, cosine_rest);
-    quotient(a, top, top_rest, bottom, bottom_rest)
+    quotient(a, top, Some(top_rest), bottom, bottom_rest)
 }
 
 /// The sine.

@@ -1,0 +1,211 @@
+//! Kernels that make the emitter take each of its choices: every operation of the table, long and short blocks, more values than registers, nests,
+//! sums over dimensions, extremes, slow lanes, groups, several leaves.
+
+use super::process::guarded;
+use crate::backend::{Backend, Executable, LEAF, Leaf, prepare};
+use crate::expr::{Expr, Graph};
+use crate::kernel::ir::PassKernels;
+use crate::op::Elem;
+use crate::pipeline::{Options, compile_function};
+use crate::real::Real;
+use crate::runtime::plan::Plan;
+
+/// A pass, what goes in and what comes out.
+pub struct Case<T: 'static> {
+    /// What it is for.
+    pub name: String,
+    /// The kernels.
+    pub pass: PassKernels,
+    /// How many samples, one after the other.
+    pub lengths: Vec<usize>,
+    /// For each length columns, uniforms, results to write, and what the interpreter made of them.
+    runs: Vec<Run<T>>,
+}
+
+struct Run<T: 'static> {
+    columns: Vec<&'static [T]>,
+    uniforms: &'static [T],
+    /// Where results go: the addresses; each child writes into its own copy of the pages.
+    outputs: std::cell::RefCell<Vec<&'static mut [T]>>,
+    expected: Vec<u64>,
+}
+
+/// What memory holds before it is written.
+const RUBBISH: f64 = 7.25e3;
+
+/// SplitMix64 (Steele, Lea and Flood 2014).
+struct Numbers(u64);
+
+impl Numbers {
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    /// Ordinary numbers mostly.
+    fn number<T: Real>(&mut self, tame: bool) -> T {
+        let special = [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-310, 709.8, -745.2, 3e9, -7e22, 1.0, -1.0, 2.5];
+        let unit = (self.bits() >> 11) as f64 * 2f64.powi(-53);
+        T::from_f64(match self.bits() % 16 {
+            0 if !tame => special[(self.bits() % special.len() as u64) as usize],
+            1 => unit * 200.0 - 100.0,
+            2 => unit * 1e-3,
+            3 => (unit * 9.0).floor() - 4.0,
+            _ => unit * 8.0 - 4.0,
+        })
+    }
+}
+
+fn bits<T: Real>(x: T) -> u64 {
+    let x = x.to_f64();
+    if x.is_nan() { u64::MAX } else { x.to_bits() }
+}
+
+impl<T: Real> Case<T> {
+    fn new(name: &str, pass: &PassKernels, lengths: &[usize], tame: bool) -> Self {
+        let mut numbers = Numbers(name.bytes().fold(11, |h: u64, b| h.wrapping_mul(0x100_0000_01b3) ^ u64::from(b)));
+        let interp = prepare::<T>(Backend::Interp, pass);
+        let mut case = Case { name: name.into(), pass: pass.clone(), lengths: lengths.to_vec(), runs: Vec::new() };
+        for len in lengths {
+            let mut make = |n: usize| (0..n).map(|_| numbers.number::<T>(tame)).collect::<Vec<T>>();
+            let columns = (0..pass.columns.len() + pass.made.len()).map(|_| &*guarded(&make(*len), false)).collect();
+            let uniforms = guarded(&make(pass.uniforms.len()), false);
+            let outputs = (0..pass.outputs).map(|_| guarded(&vec![T::from_f64(RUBBISH); *len], true)).collect();
+            let mut run = Run { columns, uniforms, outputs: std::cell::RefCell::new(outputs), expected: Vec::new() };
+            // Leaf by leaf.
+            let parts: Vec<Vec<u64>> = (0..len.div_ceil(LEAF).max(1)).map(|leaf| run.over(&*interp, pass, leaf * LEAF, LEAF.min(*len - leaf * LEAF))).collect();
+            let sums = pass.accumulators.len();
+            run.expected = parts.iter().flat_map(|p| p[..sums].iter().copied()).collect();
+            let columns = pass.outputs + pass.terms();
+            for column in 0..columns {
+                for (leaf, part) in parts.iter().enumerate() {
+                    let n = LEAF.min(*len - leaf * LEAF);
+                    run.expected.extend(&part[sums + column * n..][..n]);
+                }
+            }
+            case.runs.push(run);
+        }
+        case
+    }
+
+    /// Whether an executable gives the interpreter's bits.
+    pub fn is_right(&self, executable: &dyn Executable<T>) -> bool {
+        self.runs.iter().zip(&self.lengths).all(|(run, len)| {
+            let most = executable.leaves() * LEAF;
+            if *len > most {
+                return true;
+            }
+            for column in run.outputs.borrow_mut().iter_mut() {
+                column.fill(T::from_f64(RUBBISH));
+            }
+            run.over(executable, &self.pass, 0, *len) == run.expected
+        })
+    }
+}
+
+impl<T: Real> Run<T> {
+    fn over(&self, executable: &dyn Executable<T>, pass: &PassKernels, start: usize, len: usize) -> Vec<u64> {
+        let (data, made) = self.columns.split_at(pass.columns.len());
+        let made: Vec<Box<[T]>> = made.iter().map(|c| c[start..start + len].into()).collect();
+        let mut terms = vec![vec![T::from_f64(RUBBISH); len].into_boxed_slice(); pass.terms()];
+        let mut outputs = self.outputs.borrow_mut();
+        let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(|o| &mut o[start..start + len]).collect();
+        let mut sums = vec![RUBBISH; pass.accumulators.len() * len.div_ceil(LEAF).max(1)];
+        let mut scratch = executable.scratch();
+        scratch.lanes.fill(T::from_f64(RUBBISH));
+        scratch.registers.iter_mut().for_each(|r| r.fill(T::from_f64(RUBBISH)));
+        let mut leaf = Leaf { columns: data, rows: None, made: &made, start, len, uniforms: self.uniforms, outputs: &mut parts, terms: &mut terms };
+        executable.run(&mut leaf, &mut scratch, &mut sums);
+        let written = parts.iter().flat_map(|o| o.iter()).chain(terms.iter().flatten());
+        sums.into_iter().map(|x| if x.is_nan() { u64::MAX } else { x.to_bits() }).chain(written.map(|x| bits(*x))).collect()
+    }
+}
+
+/// Around a block and a group of blocks, and where a leaf ends.
+const SHORT: &[usize] = &[0, 1, 5, 37, 203];
+const LONG: &[usize] = &[3, 130, LEAF, LEAF + 37];
+
+/// The passes of a program for a loss, or for results.
+fn passes<T: Real>(loss: Option<Expr<'_>>, results: &[(&str, Expr<'_>)]) -> Vec<PassKernels> {
+    let options = Options::new().backend(Backend::Interp);
+    let dag = match loss {
+        Some(loss) => options.compile(loss).expect("a program").dag().clone(),
+        None => compile_function::<T>(results, &options).expect("a function").dag().clone(),
+    };
+    let plan = Plan::<T>::new(dag, Backend::Interp);
+    plan.pass_kernels().cloned().collect()
+}
+
+/// All cases of a number type.
+pub fn cases<T: Real>() -> Vec<Case<T>> {
+    let mut out = Vec::new();
+    let mut add = |name: &str, loss: Option<Expr<'_>>, results: &[(&str, Expr<'_>)], lengths: &[usize]| {
+        for (k, pass) in passes::<T>(loss, results).iter().enumerate() {
+            out.push(Case::new(&format!("{name} {k}"), pass, lengths, name.contains("tame")));
+        }
+    };
+    let g = Graph::new();
+    let (x, y, a, b) = (g.data("x"), g.data("y"), g.param("a"), g.param("b"));
+    // Every operation, by itself.
+    for op in Elem::ALL.iter().copied().chain([Elem::Powi(-3), Elem::Polygamma(3)]) {
+        let operands: Vec<Expr> = [x, y, a].into_iter().take(op.arity()).collect();
+        add(op.name(), None, &[("value", g.apply(op, &operands))], SHORT);
+    }
+    // Cheap and long loops, alone in their pass.
+    add("Gaussian", Some(((x - a) / b.softplus()).square().sum() + b.softplus().ln() * g.count()), &[], LONG);
+    add("waves", Some(((a * x).sin() * (b * y).exp() - x.tanh()).square().sum()), &[], SHORT);
+    add("powers", Some((x.abs().powf(a) + y.erf() * (b - x).softplus()).sum()), &[], SHORT);
+    add("several", Some((x * y * a).sum() + (x * b).abs().sum().sqrt() + (x - y).square().sum().ln() + x.max(a).sum()), &[], LONG);
+    add("extremes", Some((x * y * a).max_samples() - (x - b).min_samples() + (x * a).sum()), &[], LONG);
+    add("tame extremes", Some((x * y * a).max_samples() - (x - b).min_samples()), &[], LONG);
+    add("log-sum-exp", Some((a * x + b).exp().sum().ln()), &[], SHORT);
+    // Per-sample results, many constants and uniforms.
+    add("results", None, &[("sine", (a * x).sin()), ("mixed", (y * x + b).exp() - a), ("double", x * 2.0)], SHORT);
+    let many: Vec<Expr> = (0..40).map(|k| g.param(&format!("m{k}"))).collect();
+    let spread = many.iter().enumerate().fold(x, |s, (k, m)| (s * *m + y).max(*m - k as f64 * 0.37));
+    add("many uniforms", Some(spread.sum()), &[], SHORT);
+    // More values alive than there are registers.
+    let alive: Vec<Expr> = many.iter().enumerate().map(|(k, m)| (x + k as f64 * 0.11) * *m - y.abs()).collect();
+    let there = alive.iter().fold(x, |s, v| s * 0.7 + *v);
+    let back = alive.iter().rev().fold(there, |s, v| s.max(*v * y) - *v * s);
+    add("alive", None, &[("back", back)], SHORT);
+    // Masks alive at the same time, more than mask registers.
+    let masks: Vec<Expr> = (0..12).map(|k| (x * (k as f64 - 5.5)).lt(y)).collect();
+    let chosen = masks.iter().enumerate().fold(y, |s, (k, m)| m.select(s + k as f64, s * 0.5 - 1.0));
+    let again = masks.iter().rev().enumerate().fold(chosen, |s, (k, m)| m.select(s - 2.0 * k as f64, s * x));
+    add("masks", None, &[("again", again)], SHORT);
+    let slow = masks.iter().fold((x * 1e8).sin() + (y * 1e9).cos(), |s, m| m.select(s, (s * 1e7).tan()));
+    add("slow lanes", None, &[("slow", slow + back)], SHORT);
+    // Columns, unrolled and in nests.
+    let few = g.data_with("few", &[3]);
+    add("few columns", Some((few * g.param_with("w3", &[3])).sum_dim(-1).softplus().sum()), &[], SHORT);
+    let (wide, w) = (g.data_with("wide", &[70]), g.param_with("w", &[70]));
+    let z = (wide * w).sum_dim(-1) + b;
+    add("logistic", Some((z.softplus() - y * z).sum()), &[], SHORT);
+    add("wide", Some((wide.abs() + 1.0).ln().max_dim(-1).min_samples() + (wide * w).max_dim(-1).sum()), &[], SHORT);
+    add("tame wide", Some((wide * w + 0.1).min_dim(-1).max_samples()), &[], SHORT);
+    add("wide results", None, &[("wide", (wide * w + x).exp()), ("x", x * 2.0)], SHORT);
+    let matrix = g.param_with("matrix", &[70, 10]);
+    let scores = wide.reshape(&[1, 70]).matmul(matrix).reshape(&[10]);
+    add("softmax", Some((scores.log_sum_exp_dim(-1) - scores.max_dim(-1)).sum()), &[], SHORT);
+    let (first, second) = (g.param_with("first", &[70, 20]), g.param_with("second", &[20]));
+    let hidden = wide.reshape(&[1, 70]).matmul(first).reshape(&[20]).tanh();
+    add("perceptron", Some(((hidden * second).sum_dim(-1) - y).square().sum()), &[], SHORT);
+    add("outer", Some((wide.reshape(&[70, 1]) * wide.reshape(&[1, 70])).sum_samples().square().sum()), &[], &[0, 5, 131]);
+    add("tame norms", Some((wide.square().sum_dim(-1) + 1.0).sqrt().ln().sum() + (wide * 2.0 - w).sin().sum_dim(-1).abs().max_samples()), &[], SHORT);
+    // Labels and groups.
+    let group = g.labels("group");
+    let effects = g.param_with("effects", &[50]).gather(group);
+    add("groups", Some((x * effects - y).square().sum()), &[], SHORT);
+    add("sums by group", Some((x * a).sum_by(group, 50).square().sum()), &[], SHORT);
+    // Tile by tile what could be run as a whole.
+    let mut by_tiles: Vec<Case<T>> = Vec::new();
+    for case in out.iter().filter(|c| c.name.starts_with("Gaussian") || c.name.starts_with("several") || c.name.starts_with("tame extremes")) {
+        let pass = PassKernels { by_tiles: true, ..case.pass.clone() };
+        by_tiles.push(Case::new(&format!("{}, by tiles", case.name), &pass, &[0, 3, 37, 1029, LEAF], case.name.contains("tame")));
+    }
+    out.extend(by_tiles);
+    out
+}

@@ -1,0 +1,145 @@
+//! Breaks every choice of the emitter, one at a time, and asks whether a corpus of kernels gives other bits than the interpreter, touches what isn't its
+//! own, or never ends. What makes no difference is listed in `equivalent.rs` with the reason.
+//!
+//! A broken emitter may do anything, so each break is tried in a process of its own, forked from one that has made everything beforehand. Columns,
+//! uniforms and results end where an inaccessible page begins, inputs can't be written, and whatever the code is to write first holds rubbish.
+//!
+//! The suite tries one break in eight, others for each backend and number type. `TAPELESS_SHARE=1` tries all, and then says as well which of the list are
+//! noticed after all; `TAPELESS_ONLY` those of source lines that contain it.
+
+mod corpus;
+mod equivalent;
+mod process;
+
+use crate::backend::jit::fault::{self, Choice, Defect};
+use crate::backend::{Backend, prepare};
+use crate::real::Real;
+use corpus::{Case, cases};
+use equivalent::EQUIVALENT;
+use process::{Fate, in_a_fork};
+use std::collections::BTreeMap;
+
+/// A break: where, what, and which cases come by.
+struct Break {
+    choice: Choice,
+    defect: Defect,
+    cases: Vec<usize>,
+}
+
+impl Break {
+    /// The source line and what is done there, for the list of those that make no difference.
+    fn named(&self) -> (String, String) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(self.choice.file);
+        let text = std::fs::read_to_string(path).expect("the source is there");
+        let line = text.lines().nth(self.choice.line as usize - 1).expect("the line is there").trim().to_string();
+        let file = self.choice.file.rsplit('/').next().unwrap_or_default();
+        (format!("{file}: {line}"), format!("{}: {:?}", self.choice, self.defect))
+    }
+}
+
+/// All breaks of all choices that any case makes the emitter take.
+fn breaks<T: Real>(backend: Backend, cases: &[Case<T>]) -> Vec<Break> {
+    let mut found: BTreeMap<Choice, (Vec<Defect>, Vec<usize>)> = BTreeMap::new();
+    for (k, case) in cases.iter().enumerate() {
+        let (executable, seen) = fault::record(|| prepare::<T>(backend, &case.pass));
+        assert!(executable.describe().starts_with(backend.name()), "{}", executable.describe());
+        for (choice, defects) in seen {
+            let entry = found.entry(choice).or_insert_with(|| (defects, Vec::new()));
+            entry.1.push(k);
+        }
+    }
+    let each = found.into_iter().flat_map(|(choice, (defects, cases))| defects.into_iter().map(move |defect| Break { choice, defect, cases: cases.clone() }));
+    each.collect()
+}
+
+/// What became of the breaks of one backend and number type.
+#[derive(Default)]
+struct Tally {
+    made: usize,
+    by_bits: usize,
+    by_crash: usize,
+    by_time: usize,
+    refused: usize,
+    survivors: Vec<(String, String)>,
+}
+
+/// Of how many breaks one is tried.
+fn share() -> usize {
+    std::env::var("TAPELESS_SHARE").map_or(8, |n| n.parse().expect("a number"))
+}
+
+fn broken<T: Real>(backend: Backend, tally: &mut Tally) {
+    let mut cases = cases::<T>();
+    // The quickest first.
+    cases.sort_by_key(|case| case.pass.steps.iter().map(|s| s.insts.len()).sum::<usize>() * case.lengths.iter().sum::<usize>());
+    for case in &cases {
+        assert!(case.is_right(&*prepare::<T>(backend, &case.pass)), "{} {}: {}", backend.name(), T::NAME, case.name);
+    }
+    let only = std::env::var("TAPELESS_ONLY").unwrap_or_default();
+    let first = 2 * usize::from(backend == Backend::Avx512) + usize::from(T::DOUBLE);
+    for b in breaks(backend, &cases).into_iter().skip(first % share()).step_by(share()) {
+        if !b.named().0.contains(&only) {
+            continue;
+        }
+        tally.made += 1;
+        let fate = in_a_fork(|| {
+            fault::inject(b.choice, b.defect);
+            b.cases.iter().all(|k| cases[*k].is_right(&*prepare::<T>(backend, &cases[*k].pass)))
+        });
+        match fate {
+            Fate::Same => tally.survivors.push(b.named()),
+            Fate::Different => tally.by_bits += 1,
+            Fate::Crashed => tally.by_crash += 1,
+            Fate::Endless => tally.by_time += 1,
+            Fate::Refused => tally.refused += 1,
+        }
+    }
+}
+
+/// Run by the test below in a process of its own, in which nothing else goes on: it forks.
+#[test]
+#[ignore = "run by the test below in a process of its own"]
+fn child_breaks_the_emitter() {
+    let mut survivors: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for backend in Backend::available().into_iter().filter(|b| *b != Backend::Interp) {
+        for double in [true, false] {
+            let mut tally = Tally::default();
+            if double {
+                broken::<f64>(backend, &mut tally)
+            } else {
+                broken::<f32>(backend, &mut tally)
+            }
+            let Tally { made, by_bits, by_crash, by_time, refused, .. } = tally;
+            println!(
+                "{} {}: {made} breaks: {by_bits} by other bits, {by_crash} by a crash, {by_time} by time, {refused} refused by the encoder, {} make no difference",
+                backend.name(),
+                if double { "f64" } else { "f32" },
+                tally.survivors.len()
+            );
+            for s in tally.survivors {
+                *survivors.entry(s).or_default() += 1;
+            }
+        }
+    }
+    let listed = |(line, what): &(String, String)| EQUIVALENT.iter().position(|(l, w, _)| line == l && (w.is_empty() || what.contains(w)));
+    let mut used = vec![false; EQUIVALENT.len()];
+    survivors.retain(|s, _| listed(s).inspect(|k| used[*k] = true).is_none());
+    let stale: Vec<_> = EQUIVALENT.iter().zip(&used).filter(|(_, used)| !**used).map(|(e, _)| e).collect();
+    for ((line, what), times) in &survivors {
+        println!("SURVIVES {line} | {what} | {times}");
+    }
+    let all = share() == 1 && std::env::var("TAPELESS_ONLY").is_err() && Backend::available().len() == Backend::ALL.len();
+    assert!(survivors.is_empty(), "{} survive", survivors.len());
+    assert!(stale.is_empty() || !all, "listed but noticed: {stale:#?}");
+}
+
+#[test]
+fn every_broken_choice_of_the_emitter_is_caught() {
+    let out = std::process::Command::new(std::env::current_exe().expect("this file"))
+        .args(["--exact", "mutants::child_breaks_the_emitter", "--ignored", "--nocapture", "--test-threads=1"])
+        .output()
+        .expect("it starts");
+    let text = String::from_utf8_lossy(&out.stdout);
+    println!("{text}");
+    assert!(out.status.success() && text.contains("1 passed"), "{text}\n{}", String::from_utf8_lossy(&out.stderr));
+}
