@@ -9,8 +9,8 @@ use std::ops::Range;
 /// Entries at most of a view that has no number of its own for each: one of no samples, or that reads a number again for the next entry. Of others there are no
 /// more than numbers.
 const MOST_ENTRIES: usize = 1 << 20;
-/// Samples at most of a view that reads the same numbers again for each: a sum over 2^63 of them would never end.
-const MOST_REPEATED: usize = 1 << 32;
+/// Samples at most of a view that reads the same numbers again for each: a sum over 2^40 takes minutes, one over 2^63 would never end.
+const MOST_REPEATED: usize = 1 << 40;
 
 impl<'d, T: Real> Columns<'d, T> {
     /// Rows of `width` numbers, one after the other: a row-major matrix with samples as rows. Entry `j` of sample `i` is `numbers[i * width + j]`.
@@ -47,7 +47,7 @@ impl<'d, T: Real> Columns<'d, T> {
     /// in memory can be given so, part of one too: a view of `ndarray` by its slice from the first number on, its shape and strides. Entries whose samples lie
     /// side by side (`strides[0]` of 1) are read where they lie, others as by [`Columns::from_rows`].
     ///
-    /// A stride of 0 repeats numbers: one row for all samples, up to 2^32 of them, or one number for all entries, up to 2^20.
+    /// A stride of 0 repeats numbers: one row for all samples, up to 2^40 of them, or one number for all entries, up to 2^20.
     ///
     /// # Errors
     /// Binding returns [`crate::Error::ColumnSource`] if the last number would lie outside of `numbers`, or numbers are repeated more often than that.
