@@ -128,3 +128,17 @@ fn one_number_as_more_samples_than_can_be_summed() {
     let (_, bytes) = largest(|| (Columns::<f64>::strided(&[1.5], [1, 1 << 28], [0, 0]), Columns::<f64>::from_rows(&[], 1 << 28)));
     assert!(bytes < 10_000, "{bytes} bytes");
 }
+
+/// `calls`: the checker panicked over no samples ("source slice length (1) does not match destination slice length (0)").
+#[test]
+fn a_gradient_over_no_samples_is_checked() {
+    let g = Graph::new();
+    let (x, w) = (g.data_with("x", &[2]), g.param("w"));
+    let none: [&[f64]; 2] = [&[], &[]];
+    for loss in [(w * x.reshape(&[2, 1])).sum(), (w * x).reshape(&[1, 2]).exp().sum() + w.square(), (w * x).sum_dim(0).sum()] {
+        let program = loss.compile().unwrap();
+        let bound = program.bind([("x", none.to_vec())]).unwrap();
+        let report = tapeless::check::gradient(&bound, &program.params([("w", 0.5)]).unwrap()).unwrap();
+        assert!(report.passed(), "{report}");
+    }
+}
