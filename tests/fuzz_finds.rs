@@ -75,7 +75,7 @@ fn all_nans_are_one_constant() {
     assert_eq!(text::print(&text::parse(&printed).unwrap()), printed);
 }
 
-/// Dimensions that no value can have are refused before a list of the entries is made: `identity(2^15)` took 16 GiB to be refused.
+/// Dimensions that no value can have are refused before a list of the entries is made: `identity(2^15)` took 12 GiB to be refused.
 #[test]
 fn structure_of_impossible_dimensions() {
     let g = Graph::new();
@@ -113,4 +113,32 @@ fn one_entry_of_a_large_value() {
     let ((value, grad), bytes) = largest(|| bound.value_and_grad(&theta).unwrap());
     assert_eq!((value, grad.values()), (3.0, &[1.0][..]));
     assert!(bytes < 1 << 20, "{bytes} bytes");
+}
+
+/// `calls`: `Columns::strided(&numbers, [1 << 63, 1], [0, 1])`, one number as 2^63 samples, was evaluated without end.
+#[test]
+fn one_number_as_more_samples_than_can_be_summed() {
+    let g = Graph::new();
+    let program = g.data("x").sum().compile().unwrap();
+    let refused = program.bind([("x", Columns::strided(&[1.5], [1 << 63, 1], [0, 1]))]);
+    assert!(matches!(refused, Err(Error::ColumnSource { .. })), "{refused:?}");
+    let repeated = program.bind([("x", Columns::strided(&[1.5], [10_000, 1], [0, 1]))]).unwrap();
+    assert_eq!(repeated.value(&program.zeros()).unwrap(), 15_000.0);
+    // Nor is a list made of as many entries as one likes.
+    let (_, bytes) = largest(|| (Columns::<f64>::strided(&[1.5], [1, 1 << 28], [0, 0]), Columns::<f64>::from_rows(&[], 1 << 28)));
+    assert!(bytes < 10_000, "{bytes} bytes");
+}
+
+/// `calls`: the checker panicked over no samples ("source slice length (1) does not match destination slice length (0)").
+#[test]
+fn a_gradient_over_no_samples_is_checked() {
+    let g = Graph::new();
+    let (x, w) = (g.data_with("x", &[2]), g.param("w"));
+    let none: [&[f64]; 2] = [&[], &[]];
+    for loss in [(w * x.reshape(&[2, 1])).sum(), (w * x).reshape(&[1, 2]).exp().sum() + w.square(), (w * x).sum_dim(0).sum()] {
+        let program = loss.compile().unwrap();
+        let bound = program.bind([("x", none.to_vec())]).unwrap();
+        let report = tapeless::check::gradient(&bound, &program.params([("w", 0.5)]).unwrap()).unwrap();
+        assert!(report.passed(), "{report}");
+    }
 }

@@ -151,17 +151,17 @@ fn what_is_not_there_is_an_error() {
     wrong(Columns::from_rows(&six, 3).entries(start..end), &["`x`", "entries 3 to 1"]);
     wrong(Columns::from(&[[1.0, 2.0]]), &["`x` has 2 columns"]);
     wrong(Columns::from(&[[0.0; 0]; 4]), &["`x` has 0 columns"]);
-    for (shape, strides) in [
-        ([3, 3], [2, 1]),
-        ([2, 3], [4, 1]),
-        ([usize::MAX, 3], [1, 0]),
-        ([2, 3], [usize::MAX, 1]),
-        ([3, 3], [usize::MAX / 2, usize::MAX]),
-        ([1, usize::MAX], [0, 0]),
-        ([2, 3], [0, 3]),
-    ] {
+    for (shape, strides) in
+        [([3, 3], [2, 1]), ([2, 3], [4, 1]), ([usize::MAX, 3], [1, 0]), ([2, 3], [usize::MAX, 1]), ([3, 3], [usize::MAX / 2, usize::MAX]), ([2, 3], [0, 3])]
+    {
         wrong(Columns::strided(&six, shape, strides), &["`x`", "lies outside of its 6 numbers"]);
     }
+    // 2^28 columns of nothing would be 12 GiB, and 2^63 samples of one row take for ever to be summed.
+    for (shape, strides) in [([1, usize::MAX], [0, 0]), ([1, 1 << 28], [3, 0]), ([0, 1 << 28], [1 << 28, 1]), ([1 << 63, 3], [0, 1]), ([usize::MAX, 3], [0, 0])]
+    {
+        wrong(Columns::strided(&six, shape, strides), &["`x`", "repeats its 6 numbers too often"]);
+    }
+    wrong(Columns::from_rows(&[], 1 << 28), &["`x`", "repeats its 0 numbers too often"]);
     assert!(matches!(program.bind([("x", Columns::from_rows(&six[..4], 3))]), Err(Error::ColumnSource { .. })));
 
     let g = Graph::new();

@@ -120,7 +120,8 @@ pub(super) fn pull(
 ) -> Option<Vec<Doubtful>> {
     let node = dag.node(id);
     let from = dag.shape(node.args[operand]);
-    let from_rows = if from.varies_over_samples() { rows.max(values[node.args[operand].index()].rows) } else { 1 };
+    // Of no samples none, also where what is made of them is one number.
+    let from_rows = values[node.args[operand].index()].rows;
     let mut out = vec![Doubtful::default(); from.entries() * from_rows];
     let held = &values[node.args[operand].index()];
     let row = |i: usize| if from_rows == 1 { 0 } else { i };

@@ -6,8 +6,11 @@ use crate::real::Real;
 use crate::strided::Strided;
 use std::ops::Range;
 
-/// Entries that a value has at most.
-const MOST_ENTRIES: usize = 1 << 28;
+/// Entries at most of a view that has no number of its own for each: one of no samples, or that reads a number again for the next entry. Of others there are no
+/// more than numbers.
+const MOST_ENTRIES: usize = 1 << 20;
+/// Samples at most of a view that reads the same numbers again for each: a sum over 2^40 takes minutes, one over 2^63 would never end.
+const MOST_REPEATED: usize = 1 << 40;
 
 impl<'d, T: Real> Columns<'d, T> {
     /// Rows of `width` numbers, one after the other: a row-major matrix with samples as rows. Entry `j` of sample `i` is `numbers[i * width + j]`.
@@ -44,16 +47,23 @@ impl<'d, T: Real> Columns<'d, T> {
     /// in memory can be given so, part of one too: a view of `ndarray` by its slice from the first number on, its shape and strides. Entries whose samples lie
     /// side by side (`strides[0]` of 1) are read where they lie, others as by [`Columns::from_rows`].
     ///
+    /// A stride of 0 repeats numbers: one row for all samples, up to 2^40 of them, or one number for all entries, up to 2^20.
+    ///
     /// # Errors
-    /// Binding returns [`crate::Error::ColumnSource`] if the last number would lie outside of `numbers`.
+    /// Binding returns [`crate::Error::ColumnSource`] if the last number would lie outside of `numbers`, or numbers are repeated more often than that.
     pub fn strided(numbers: &'d [T], [samples, entries]: [usize; 2], strides: [usize; 2]) -> Self {
         let column = |entry: usize| {
             let first = entry.checked_mul(strides[1])?;
             let strided = Strided::new(numbers, first, strides[0], samples)?;
             Some(strided.as_slice().map_or(Column::Strided(strided), Column::Real))
         };
+        let repeated = samples > MOST_REPEATED && strides[0] == 0 || entries > MOST_ENTRIES && (strides[1] == 0 || samples == 0);
+        if repeated {
+            let message = format!("a view of {samples} samples of {entries} entries with strides {strides:?} repeats its {} numbers too often", numbers.len());
+            return Columns::faulty(Fault::Source(message));
+        }
         // Before a list is made of them.
-        let inside = entries <= MOST_ENTRIES && entries.checked_sub(1).is_none_or(|last| column(last).is_some());
+        let inside = entries.checked_sub(1).is_none_or(|last| column(last).is_some());
         match inside.then(|| (0..entries).map(column).collect::<Option<Vec<_>>>()).flatten() {
             Some(columns) => Columns::of(columns),
             None => {
