@@ -144,13 +144,22 @@ impl<T: Real> Case<T> {
     }
 }
 
-/// Runs something with the stack so many times 16 bytes (and what a call takes) further down.
-#[inline(never)]
+/// Runs something with the stack at one of four places between two multiples of 64.
 fn deeper(by: usize, f: &mut dyn FnMut() -> bool) -> bool {
-    let held = std::hint::black_box([by as u8; 16]);
-    let answer = if by == 0 { f() } else { deeper(by - 1, f) };
-    std::hint::black_box(held);
-    answer
+    #[inline(never)]
+    fn above<const N: usize>(f: &mut dyn FnMut() -> bool) -> bool {
+        let mut room = [0u8; N];
+        std::hint::black_box(&mut room);
+        let answer = f();
+        std::hint::black_box(&mut room);
+        answer
+    }
+    match by {
+        0 => above::<16>(f),
+        1 => above::<32>(f),
+        2 => above::<48>(f),
+        _ => above::<64>(f),
+    }
 }
 
 impl<T: Real> Run<T> {
