@@ -1,5 +1,5 @@
 //! The gradient checker on random graphs over the whole table, kinks and steps and ties included: how often it decides nothing, that it raises no
-//! alarm where the gradient is right, and that it names the operation where a pullback is off by 1e-4.
+//! alarm where the gradient is right, and that it names the operation where a pullback is off by 1e-4 and moves a component that is decided.
 //!
 //! Full size is 42 hundredths of `TAPELESS_CASES`: 5,040 graphs in optimised code, 100,000 with `TAPELESS_CASES=240000`.
 
@@ -43,7 +43,7 @@ fn the_checker_decides_and_is_right() {
     let style = Style { samples: 40, work: 600, ..Style::ALL };
     let (graphs, undecided, components, loose) = (Cell::new(0usize), Cell::new(0usize), Cell::new(0usize), Cell::new(0usize));
     let (seeded, silent) = (Cell::new(0usize), RefCell::new(BTreeMap::<&str, usize>::new()));
-    let drowned = Cell::new(0usize);
+    let (drowned, unseen) = (Cell::new(0usize), Cell::new(0usize));
     check(42, (style.recipes(), any::<u8>(), any::<bool>()), |(recipe, which, up)| {
         let built = build(&recipe);
         let report = judge(&built, &Options::new());
@@ -67,11 +67,14 @@ fn the_checker_decides_and_is_right() {
         let wrong = judge(&built, &Options::new().with_fault(op, if up { 1.0001 } else { 0.9999 }));
         // In the tail of a sigmoid a derivative is below the roundings of the value: no difference can tell it from another.
         let moved = |(a, b): (&Component, &Component)| (a.exact - b.exact).abs() > (1e-7 * a.exact.abs()).max(1e-11 * a.scale);
-        let differs = report.components.iter().zip(&wrong.components).any(moved);
+        let pairs = || report.components.iter().zip(&wrong.components);
+        let differs = pairs().any(|(a, b)| a.verdict == Verdict::Passed && moved((a, b)));
         match &wrong.fault {
             Some(Fault::Operation(c)) if c.op == op => seeded.set(seeded.get() + 1),
             _ if differs => return Err(fail(format!("`{op}` is off and not named: {wrong}\n{}", built.describe()))),
-            _ if report.components.iter().zip(&wrong.components).any(|(a, b)| a.exact != b.exact) => drowned.set(drowned.get() + 1),
+            // It shows in components alone of which nothing can be said, with the error or without.
+            _ if pairs().any(moved) => unseen.set(unseen.get() + 1),
+            _ if pairs().any(|(a, b)| a.exact != b.exact) => drowned.set(drowned.get() + 1),
             // Nothing passes through it: a step, a branch not taken, an adjoint of zero; or data alone.
             _ => *silent.borrow_mut().entry(op).or_default() += 1,
         }
@@ -83,14 +86,14 @@ fn the_checker_decides_and_is_right() {
         100.0 * undecided as f64 / graphs as f64,
         100.0 * loose as f64 / components as f64
     );
-    let (seeded, drowned) = (seeded.get(), drowned.get());
+    let (seeded, drowned, unseen) = (seeded.get(), drowned.get(), unseen.get());
     println!(
-        "{seeded} seeded errors of 1e-4 named; {drowned} moved the gradient by less than roundings do; without any effect in {} graphs: {:?}",
+        "{seeded} seeded errors of 1e-4 named; {unseen} moved undecided components alone, {drowned} moved the gradient by less than roundings do; without any effect in {} graphs: {:?}",
         silent.borrow().values().sum::<usize>(),
         silent.borrow()
     );
     assert!(undecided * 200 < graphs, "{undecided} of {graphs} graphs are undecided");
     assert!(seeded * 2 > graphs, "only {seeded} of {graphs} seeded errors had an effect");
     // An error that is let pass for being small is an exception.
-    assert!(drowned * 100 <= seeded, "{drowned} of {seeded}");
+    assert!(drowned * 100 <= seeded && unseen * 100 <= seeded, "{drowned} and {unseen} of {seeded}");
 }

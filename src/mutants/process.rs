@@ -21,8 +21,8 @@ pub enum Fate {
     Refused,
 }
 
-/// Seconds of a process's own time, and by the clock: hundreds of times what it needs.
-const ENOUGH: [(libc::c_int, i64); 2] = [(libc::ITIMER_VIRTUAL, 1), (libc::ITIMER_REAL, 20)];
+/// Microseconds of a process's own time, and by the clock: many times what it needs.
+const ENOUGH: [(libc::c_int, i64); 2] = [(libc::ITIMER_VIRTUAL, 400_000), (libc::ITIMER_REAL, 20_000_000)];
 
 /// Runs the question in a forked process.
 pub fn in_a_fork(question: impl FnOnce() -> bool) -> Fate {
@@ -36,9 +36,9 @@ pub fn in_a_fork(question: impl FnOnce() -> bool) -> Fate {
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "fork: {}", std::io::Error::last_os_error());
     if child == 0 {
-        for (clock, tv_sec) in ENOUGH {
-            let none = libc::timeval { tv_sec: 0, tv_usec: 0 };
-            let time = libc::itimerval { it_interval: none, it_value: libc::timeval { tv_sec, ..none } };
+        for (clock, time) in ENOUGH {
+            let time = libc::timeval { tv_sec: time / 1_000_000, tv_usec: time % 1_000_000 };
+            let time = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: time };
             // SAFETY: reads a structure, and writes nothing. The signal ends the process.
             unsafe { libc::setitimer(clock, &time, std::ptr::null_mut()) };
         }

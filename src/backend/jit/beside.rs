@@ -7,7 +7,6 @@
 //!   folds into an accumulator in the order of the blocks: the bits are the interpreter's
 //! ```
 
-use super::function::UNROLLED;
 use super::isa::Isa;
 use super::machine::{Home, Program, Val};
 use super::order;
@@ -15,6 +14,9 @@ use super::order;
 /// How many blocks. Measured (one thread, 131,072 samples of `f64`, AVX-512, Zen 5 server, 2026-11-22; the time of one block after the other is 1): exponential
 /// decay 0.81, logistic 0.87, Student-t 0.85. Where registers don't suffice it costs: with AVX2, whose 15 hold a block and a half of these, 1.5, 0.88, 1.27.
 pub const BLOCKS: usize = 2;
+
+/// Operations of an unrolled loop, at most: beyond, the code of a loop would leave the instruction cache for nothing.
+pub const UNROLLED: usize = 400;
 
 /// Two blocks as one program, if that pays: `entries` accumulators have so many `vectors` each.
 pub fn pair<I: Isa>(program: &Program, entries: usize, vectors: usize) -> Option<Program> {

@@ -17,7 +17,7 @@
 //! Sums over a dimension of the nest that stay in registers: `contraction.rs`. The loops at a point: `samples.rs`. Register and stack map: `frame.rs` and
 //! `body.rs`.
 
-use super::beside::{self, pressure};
+use super::beside::{self, UNROLLED, pressure};
 use super::body::{Body, Rm, Sizes, memory, pointed};
 use super::code::{Code, Note, When};
 use super::frame::{Frame, words};
@@ -29,8 +29,6 @@ use std::collections::HashMap;
 
 /// Registers that stay free for a block's values and copies, however much could be pinned.
 const WORKING: usize = 6;
-/// Operations of an unrolled loop, at most: beyond, the code of a loop would leave the instruction cache for nothing.
-pub(super) const UNROLLED: usize = 400;
 /// Operations above which there is one loop, every block of it under a mask, instead of two.
 pub(super) const LONG: usize = 3000;
 /// Short loops without accumulators are unrolled to about so many operations, which hides the loop's own.
