@@ -139,7 +139,7 @@ fn child_breaks_the_emitter() {
             }
             let Tally { made, by_bits, by_crash, by_time, refused, none, survive } = tally;
             println!(
-                "DONE {which} f{}: {made} breaks: {by_bits} by other bits, {by_crash} by a crash, {by_time} by time, {refused} refused by the encoder, \
+                "DONE {which} f{}: {made} breaks: {by_bits} by other bits, {by_crash} by a crash, {by_time} by time, {refused} by a panic, \
                  {none} are none, {survive} survive",
                 if double { 64 } else { 32 }
             );
