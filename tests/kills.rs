@@ -3,6 +3,8 @@
 //!
 //! `TAPELESS_KILLS` sets how many kills (default 30), `TAPELESS_SEED` which moments.
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -78,18 +80,6 @@ fn child() -> Result<()> {
     Ok(())
 }
 
-/// SplitMix64: moments that come again with the seed.
-struct Moments(u64);
-
-impl Moments {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
 }
@@ -109,7 +99,7 @@ struct Tally {
 }
 
 /// Starts the child on a training; kills it at some moment, or waits for its end. Whether it ended by itself.
-fn live_and_die(kind: u64, path: &Path, moment: Option<&mut Moments>) -> bool {
+fn live_and_die(kind: u64, path: &Path, moment: Option<&mut StdRng>) -> bool {
     let mut child = Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", "child", "--ignored", "--nocapture"])
         .env(KIND, kind.to_string())
@@ -120,7 +110,7 @@ fn live_and_die(kind: u64, path: &Path, moment: Option<&mut Moments>) -> bool {
         .expect("this test starts");
     if let Some(moments) = moment {
         // One in eight dies before its first step, or near it; the others in their first steps.
-        if moments.below(8) > 0 {
+        if moments.random_range(0..8) > 0 {
             let lines = BufReader::new(child.stdout.as_mut().expect("a pipe")).lines();
             for line in lines.map_while(std::io::Result::ok) {
                 if line.contains(READY) {
@@ -128,7 +118,7 @@ fn live_and_die(kind: u64, path: &Path, moment: Option<&mut Moments>) -> bool {
                 }
             }
         }
-        let after = Duration::from_micros(moments.below(60_000));
+        let after = Duration::from_micros(moments.random_range(0..60_000));
         let begun = Instant::now();
         // Sleeping is coarser than the moments are.
         std::thread::sleep(after.saturating_sub(Duration::from_millis(1)));
@@ -145,7 +135,7 @@ fn live_and_die(kind: u64, path: &Path, moment: Option<&mut Moments>) -> bool {
 #[test]
 fn kill_9_at_any_moment_loses_nothing() -> Result<()> {
     let kills = variable("TAPELESS_KILLS", 30);
-    let mut moments = Moments(variable("TAPELESS_SEED", 1));
+    let mut moments = StdRng::seed_from_u64(variable("TAPELESS_SEED", 1));
     let folder = std::env::temp_dir().join(format!("tapeless-kills-{}", std::process::id()));
     std::fs::create_dir(&folder).expect("a new folder");
     let path = folder.join("fit.checkpoint");

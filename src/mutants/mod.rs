@@ -126,6 +126,7 @@ const WHICH: &str = "TAPELESS_BROKEN_BACKEND";
 
 /// Run by the test below in a process of its own, in which nothing else goes on: it forks.
 #[test]
+// Ignored here, and run in every suite all the same: `every_broken_choice_of_the_emitter_is_caught` starts it for each backend and asserts what it prints.
 #[ignore = "run by the test below in a process of its own"]
 fn child_breaks_the_emitter() {
     let which = std::env::var(WHICH).unwrap_or_default();

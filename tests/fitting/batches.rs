@@ -1,23 +1,11 @@
 //! Batches: the order of the samples, a batch's bits against a fresh binding's, training over batches against loops written out.
 
+use super::{bits, setting};
 use std::cell::RefCell;
 use std::ops::ControlFlow::{Break, Continue};
 use tapeless::fit::{Adam, Batches, EarlyStopping, OnPlateau, Schedule, Sgd, Stepper, Stop, Training};
 use tapeless::prelude::*;
 use tapeless::{Error, Real, Result, compile};
-
-fn bits<T: Real>(theta: &Params<T>) -> Vec<u64> {
-    theta.values().iter().map(|x| x.to_f64().to_bits()).collect()
-}
-
-/// The name of the setting at fault.
-fn setting(result: Result<impl Sized>) -> String {
-    match result {
-        Err(Error::Setting { name, .. }) => name,
-        Err(other) => panic!("another error: {other}"),
-        Ok(_) => panic!("no error"),
-    }
-}
 
 /// Numbers between 0 and 1 in no visible order.
 fn spread<T: Real>(n: usize, seed: f64) -> Vec<T> {

@@ -1,5 +1,6 @@
 //! Steppers and the training loop, held against numbers from PyTorch 2.5.1 (`torch.optim` on the CPU) and against their own promises.
 
+use super::bits;
 use std::ops::ControlFlow;
 use tapeless::fit::{Adam, AdamW, History, Matching, Sgd, State, Stepper, Stop, Training};
 use tapeless::prelude::*;
@@ -214,10 +215,6 @@ fn assert_close(name: &str, step: usize, found: &[f64], expected: &[f64], tolera
 
 fn values<T: Real>(theta: &Params<T>) -> Vec<f64> {
     theta.values().iter().map(|x| x.to_f64()).collect()
-}
-
-fn bits<T: Real>(theta: &Params<T>) -> Vec<u64> {
-    theta.values().iter().map(|x| x.to_f64().to_bits()).collect()
 }
 
 fn follow<T: Real>(tolerance: f64) -> Result<()> {

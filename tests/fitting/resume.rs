@@ -1,6 +1,7 @@
 //! Interrupted trainings: one that goes on from a checkpoint ends with the same bits and the same history as one that was never interrupted; a foreign or broken
 //! checkpoint is refused, and one that can't be written costs nothing. `tests/kills.rs` interrupts them by `kill -9`.
 
+use super::bits;
 use std::cell::RefCell;
 use std::ops::ControlFlow::{Break, Continue};
 use std::path::PathBuf;
@@ -8,10 +9,6 @@ use std::time::Duration;
 use tapeless::fit::{Adam, AdamW, Checkpoint, EarlyStopping, Every, OnPlateau, Schedule, Sgd, Stepper, Stop, Training};
 use tapeless::prelude::*;
 use tapeless::{Error, History, Real, Result, compile};
-
-fn bits<T: Real>(theta: &Params<T>) -> Vec<u64> {
-    theta.values().iter().map(|x| x.to_f64().to_bits()).collect()
-}
 
 fn spread<T: Real>(n: usize, seed: f64) -> Vec<T> {
     (0..n).map(|i| T::from_f64((seed + (i + 1) as f64 * 0.618_033_988_749_895).fract())).collect()

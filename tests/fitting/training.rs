@@ -1,5 +1,6 @@
 //! Training in batches held against numbers from PyTorch 2.5.1 (on the CPU): schedules, clipping, parameter groups, a whole training.
 
+use super::{bits, setting};
 use std::cell::RefCell;
 use std::ops::ControlFlow::Continue;
 use tapeless::fit::{Adam, AdamW, OnPlateau, Schedule, Sgd, Stepper, Stop, Training, clip_norm};
@@ -15,19 +16,6 @@ fn close(found: &[f64], expected: &[f64], tolerance: f64) {
 
 fn values<T: Real>(theta: &Params<T>) -> Vec<f64> {
     theta.values().iter().map(|x| x.to_f64()).collect()
-}
-
-fn bits<T: Real>(theta: &Params<T>) -> Vec<u64> {
-    theta.values().iter().map(|x| x.to_f64().to_bits()).collect()
-}
-
-/// The name of the setting at fault.
-fn setting(result: Result<impl Sized>) -> String {
-    match result {
-        Err(Error::Setting { name, .. }) => name,
-        Err(other) => panic!("another error: {other}"),
-        Ok(_) => panic!("no error"),
-    }
 }
 
 #[test]

@@ -40,22 +40,31 @@ fn nudged<T: Real>(x: T, steps: i64) -> T {
     T::from_bits(T::Bits::truncate(x.bits().widen().wrapping_add(steps as u64)))
 }
 
+/// Where a function's results are small or change their kind; 0 if the row names none.
+fn spots(row: &Row) -> &'static [f64] {
+    if row.spots.is_empty() { &[0.0] } else { row.spots }
+}
+
+fn in_a_span<T: Real>(row: &Row, numbers: &mut Numbers) -> T {
+    let (low, high) = row.spans[(numbers.bits() % row.spans.len() as u64) as usize];
+    T::from_f64(numbers.within(low, high))
+}
+
+/// Within 64 numbers of a spot.
+fn next_to_a_spot<T: Real>(row: &Row, numbers: &mut Numbers) -> T {
+    let steps = numbers.bits() % 129;
+    nudged(T::from_f64(numbers.pick(spots(row))), steps as i64 - 64)
+}
+
 fn one<T: Real>(row: &Row, numbers: &mut Numbers) -> T {
-    let spots: &[f64] = if row.spots.is_empty() { &[0.0] } else { row.spots };
     match numbers.bits() % 8 {
         0 | 1 => numbers.any(),
-        2..=4 => {
-            let (low, high) = row.spans[(numbers.bits() % row.spans.len() as u64) as usize];
-            T::from_f64(numbers.within(low, high))
-        }
+        2..=4 => in_a_span(row, numbers),
         5 => {
-            let (spot, off) = (numbers.pick(spots), numbers.magnitude(-54.0, -1.0));
+            let (spot, off) = (numbers.pick(spots(row)), numbers.magnitude(-54.0, -1.0));
             T::from_f64(if spot == 0.0 { off } else { spot + spot * off })
         }
-        6 => {
-            let steps = numbers.bits() % 129;
-            nudged(T::from_f64(numbers.pick(spots)), steps as i64 - 64)
-        }
+        6 => next_to_a_spot(row, numbers),
         _ if row.periodic => {
             // Next to whole multiples of a quarter turn, near and far.
             let whole = numbers.within(0.0, 60.0).exp2().round();
@@ -110,18 +119,11 @@ pub fn draw<T: Real>(row: &Row, numbers: &mut Numbers) -> (T, T) {
 
 /// A point like those of [`draw`], made without any function of the system's library: the same one everywhere.
 pub fn fixed<T: Real>(row: &Row, numbers: &mut Numbers) -> (T, T) {
-    let spots: &[f64] = if row.spots.is_empty() { &[0.0] } else { row.spots };
     let one = |numbers: &mut Numbers| -> T {
         match numbers.bits() % 8 {
             0 | 1 => numbers.any(),
-            2..=4 => {
-                let (low, high) = row.spans[(numbers.bits() % row.spans.len() as u64) as usize];
-                T::from_f64(numbers.within(low, high))
-            }
-            5 => {
-                let steps = numbers.bits() % 129;
-                nudged(T::from_f64(numbers.pick(spots)), steps as i64 - 64)
-            }
+            2..=4 => in_a_span(row, numbers),
+            5 => next_to_a_spot(row, numbers),
             // A magnitude about uniform in its logarithm: a random exponent, random digits, a random sign.
             _ => {
                 let (digits, exponent) = (numbers.bits(), 1023 - 40 + numbers.bits() % 52);
