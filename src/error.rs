@@ -106,6 +106,17 @@ pub enum Mistake {
         /// Where it was written.
         place: Option<Place>,
     },
+    /// Values of too many entries together: their numbers could not be counted in 32 bits.
+    TooManyEntries {
+        /// The value with the most.
+        what: String,
+        /// Its shape.
+        shape: Shape,
+        /// The entries of all values of the program.
+        entries: usize,
+        /// Where the value with the most was written.
+        place: Option<Place>,
+    },
     /// Two parameters, or two data columns, of one name; a parameter with the name of a column.
     DuplicateName {
         /// The name.
@@ -149,6 +160,10 @@ impl fmt::Display for Mistake {
             }
             Mistake::UnusableShape { what, shape, place } => {
                 write!(f, "{what}: no value can have shape {shape} (empty, or more than 2^28 entries)")?;
+                place
+            }
+            Mistake::TooManyEntries { what, shape, entries, place } => {
+                write!(f, "the values of the program have {entries} entries together, more than 2^31; {what} of shape {shape} has the most")?;
                 place
             }
             Mistake::DuplicateName { name, first, second, place } => {

@@ -4,7 +4,7 @@ use crate::backend::Backend;
 use crate::diff::{self, Contribution, Defect, Fault};
 use crate::error::{Error, Mistake, Place, Result};
 use crate::expr::{Expr, Graph};
-use crate::graph::{Axis, Dag, Fold, NodeId, Op, verify};
+use crate::graph::{Axis, Dag, Fold, Node, NodeId, Op, verify};
 use crate::op::Elem;
 use crate::real::Real;
 use crate::runtime::params::Layout;
@@ -127,6 +127,7 @@ pub fn compile<T: Real>(loss: Expr<'_>, options: &Options) -> Result<Program<T>>
     let stable = stabilised(&primal, options);
     let (derived, contributions) = differentiate(&stable, &wrt, options.fault.as_ref())?;
     let (gradient_graph, statistics) = simplified(&derived, options);
+    countable(&gradient_graph)?;
     // The value alone is the first of the gradient's results, simplified with them.
     let mut value_graph = gradient_graph.clone();
     value_graph.set_outputs(gradient_graph.outputs().iter().take(1).cloned().collect());
@@ -137,7 +138,11 @@ pub fn compile<T: Real>(loss: Expr<'_>, options: &Options) -> Result<Program<T>>
         LazyLock::force(&value);
     }
     let curvature = match options.curvature && !wrt.is_empty() {
-        true => Some(Plan::new(simplified(&differentiate_twice(&stable, &wrt)?, options).0, backend)),
+        true => {
+            let twice = simplified(&differentiate_twice(&stable, &wrt)?, options).0;
+            countable(&twice)?;
+            Some(Plan::new(twice, backend))
+        }
         false => None,
     };
 
@@ -154,10 +159,25 @@ pub fn compile_function<T: Real>(results: &[(&str, Expr<'_>)], options: &Options
     let primal = finished(results, None)?;
     let stable = stabilised(&primal, options);
     let (graph, statistics) = simplified(&stable, options);
+    countable(&graph)?;
     let value = Late::new(Box::new(move || Plan::new(graph, backend)));
     LazyLock::force(&value);
     let compiled = assemble(primal, stable, Vec::new(), statistics, value, None, Arc::default());
     Ok(Function { compiled: Arc::new(compiled) })
+}
+
+/// Whether the entries of all values can be counted in 32 bits, as plans do.
+fn countable(dag: &Dag) -> Result<()> {
+    const MOST: usize = 1 << 31;
+    // Parameters have their places whether they are used or not.
+    let params: usize = dag.params().iter().map(|p| p.shape.entries()).sum();
+    let entries = params + dag.nodes().iter().map(|n| n.shape.entries()).sum::<usize>();
+    if entries <= MOST {
+        return Ok(());
+    }
+    let largest = dag.ids().max_by_key(|id| dag.shape(*id).entries()).expect("only a value has entries");
+    let Node { shape, place, .. } = dag.node(largest).clone();
+    Err(Error::Expression(vec![Mistake::TooManyEntries { what: dag.describe(largest), shape, entries, place }]))
 }
 
 /// The graph of these results, if no mistake was made, be it in the graph or in what is asked of it.

@@ -105,7 +105,7 @@ fn structure_of_impossible_dimensions() {
 #[test]
 fn one_entry_of_a_large_value() {
     let text = "param w []\n%0 = param w\n%1 = broadcast [16384, 16384] %0\n%2 = arrange [] ( 0/5 ) %1\noutput loss %2";
-    let g = Graph::from_dag(text::parse(text).unwrap());
+    let g = Graph::from_dag(text::parse_within(text, 1 << 30).unwrap());
     let (program, bytes) = largest(|| g.outputs()[0].1.compile().unwrap());
     assert!(bytes < 1 << 20, "{bytes} bytes");
     let theta = program.params([("w", 3.0)]).unwrap();
@@ -113,6 +113,46 @@ fn one_entry_of_a_large_value() {
     let ((value, grad), bytes) = largest(|| bound.value_and_grad(&theta).unwrap());
     assert_eq!((value, grad.values()), (3.0, &[1.0][..]));
     assert!(bytes < 1 << 20, "{bytes} bytes");
+}
+
+/// Values of millions of entries are compiled without a list of their entries: 171 bytes of text took 1 GiB and 20 s.
+#[test]
+fn large_values_without_samples() {
+    const LARGE: usize = 1 << 27;
+    let g = Graph::new();
+    let w = g.param_with("w", &[1 << 13, 1]);
+    let v = g.param_with("v", &[1, 1 << 13]);
+    let long = g.param_with("long", &[LARGE]);
+    for (name, loss) in [
+        ("an outer product", (w * v).exp().sum()),
+        ("a short dimension", (long.reshape(&[LARGE, 1]) * g.param_with("two", &[1, 2])).sum_dim(0).square().sum()),
+        ("the largest of rows", (w + v).max_dim(1).sum()),
+        ("the sums of columns", (w * v).sum_dim(0).square().sum()),
+        ("a sum of squares", long.square().sum()),
+    ] {
+        let (program, bytes) = largest(|| loss.compile().unwrap());
+        assert!(bytes < 1 << 20, "{name}: {bytes} bytes");
+        assert_eq!(program.passes().call, 0, "{name}");
+    }
+    // Nor do many picks of one take a vector each.
+    let picked: Vec<Expr> = (0..200).map(|k| long.index(&[k]).exp()).collect();
+    let loss = g.stack(&picked, 0).sum();
+    let short = g.param_with("short", &[1000]);
+    let picked: Vec<Expr> = (0..1000).map(|k| short.index(&[k]).exp()).collect();
+    let (nodes, bytes) = largest(|| (picked.into_iter().reduce(|a, b| a + b).unwrap() * loss.detach()).compile().unwrap().derived_dag().nodes().len());
+    assert!(nodes < 10_000 && bytes < 1 << 23, "{nodes} nodes, {bytes} bytes");
+}
+
+/// More entries than 32 bits count are a mistake that says which value has the most.
+#[test]
+fn entries_beyond_32_bits() {
+    let g = Graph::new();
+    let large: Vec<Expr> = (0..9).map(|k| g.param_with(&format!("w{k}"), &[1 << 28])).collect();
+    let loss = large.iter().map(|w| w.sum()).reduce(|a, b| a + b).unwrap();
+    match &mistakes(loss)[..] {
+        [Mistake::TooManyEntries { entries, shape, .. }] => assert!(*entries > 9 << 28 && shape.entries() == 1 << 28),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// `calls`: `Columns::strided(&numbers, [1 << 63, 1], [0, 1])`, one number as 2^63 samples, was evaluated without end.

@@ -4,6 +4,7 @@
 use super::local::{Doubtful, pull, slope};
 use super::ridders::NOTHING;
 use super::{Culprit, Fault};
+use crate::diff::Outgoing;
 use crate::graph::eval::{Value, eval, exact};
 use crate::graph::{Dag, Op};
 use crate::real::Real;
@@ -59,11 +60,23 @@ pub(super) fn culprit<T: Real>(bound: &Bound<'_, T>, theta: &Params<T>) -> Optio
         let shape = derived.shape(operand);
         let operand_rows = if shape.varies_over_samples() { probe.samples } else { 1 };
         let mut found = vec![Doubtful::default(); shape.entries() * operand_rows];
-        for id in c.outgoing.iter().flatten() {
-            let index = broadcast_index(derived.shape(*id).dims(), shape.dims());
-            for (e, from) in index.iter().enumerate() {
-                for i in 0..operand_rows {
-                    found[e * operand_rows + i].add(computed(values[id.index()].at(*from, i)));
+        for outgoing in c.outgoing.iter().flatten() {
+            match outgoing {
+                Outgoing::Whole(id) => {
+                    let index = broadcast_index(derived.shape(*id).dims(), shape.dims());
+                    for (e, from) in index.iter().enumerate() {
+                        for i in 0..operand_rows {
+                            found[e * operand_rows + i].add(computed(values[id.index()].at(*from, i)));
+                        }
+                    }
+                }
+                // Not summed over the samples yet, where the operand has none.
+                Outgoing::Placed(id, places) => {
+                    for (from, e) in places.iter() {
+                        for i in 0..rows {
+                            found[*e as usize * operand_rows + i % operand_rows].add(computed(values[id.index()].at(*from as usize, i)));
+                        }
+                    }
                 }
             }
         }

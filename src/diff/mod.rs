@@ -13,15 +13,18 @@
 
 mod dense;
 mod fault;
+mod picks;
 
 use crate::error::{Error, Place, Result};
 use crate::expr::{Expr, Graph};
 use crate::graph::{Arrangement, Axis, Fold, NodeId, Op};
+use crate::known::Known;
 use crate::op::{Elem, Num};
 use crate::shape::Shape;
 pub use fault::{Defect, Fault};
+use picks::Pick;
+pub use picks::Places;
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 /// One operand's share of the walk: what `node` added to the adjoint of its operand.
 #[derive(Clone, Debug)]
@@ -33,7 +36,16 @@ pub struct Contribution {
     /// The adjoint that came in, as seed and coefficient.
     pub incoming: Vec<(Option<NodeId>, NodeId)>,
     /// What went out to the operand, one for each incoming term.
-    pub outgoing: Vec<Option<NodeId>>,
+    pub outgoing: Vec<Option<Outgoing>>,
+}
+
+/// An adjoint on its way to an operand.
+#[derive(Clone, Debug)]
+pub enum Outgoing {
+    /// Of the operand's shape, or one that broadcasts to it.
+    Whole(NodeId),
+    /// These of its entries, `(from, to)`, to those of the operand.
+    Placed(NodeId, Places),
 }
 
 /// A gradient's expressions, and how they came about.
@@ -107,9 +119,11 @@ pub fn gradient<'g>(graph: &'g Graph, result: NodeId, wrt: &[NodeId], fault: Opt
         }
         (depends, dag.nodes().len())
     };
-    let mut walk = Walk { graph, fault, adjoints: vec![Terms::new(); len], needed, contributions: Vec::new(), late: Vec::new(), defect: None };
+    let (adjoints, picked) = (vec![Terms::new(); len], Known::default());
+    let mut walk = Walk { graph, fault, adjoints, picked, needed, contributions: Vec::new(), late: Vec::new(), defect: None };
     walk.add(result, Term::plain(graph.constant(1.0)));
     for k in (0..=result.index()).rev() {
+        walk.place_picks(NodeId::new(k));
         if walk.needed[k] && !walk.adjoints[k].is_empty() {
             walk.pull_back(NodeId::new(k));
         }
@@ -137,6 +151,8 @@ struct Walk<'g, 'f> {
     /// What is wrong with the operation at hand, on purpose.
     defect: Option<&'f Defect>,
     adjoints: Vec<Terms<'g>>,
+    /// What arrangements that took a part of a node hand back, until its turn comes.
+    picked: Known<NodeId, Vec<Pick<'g>>>,
     needed: Vec<bool>,
     contributions: Vec<Contribution>,
     /// For each node of the graph as far as it was asked: whether it waits for a pass over the samples that depends on parameters.
@@ -224,6 +240,16 @@ impl<'g> Walk<'g, '_> {
             })
             .collect();
         for term in &terms {
+            if let Op::Arrange(arrangement) = &op
+                && self.defect.is_none()
+                && operands.iter().any(|x| x.shape().entries() > arrangement.sources.len())
+            {
+                let adjoint = self.arranged_adjoint(term.applied(), answer);
+                for record in &mut records {
+                    record.outgoing.push(self.pick(args[record.operand], picks::places(arrangement, record.operand), adjoint, answer));
+                }
+                continue;
+            }
             let pulls = self.pulls(&op, &operands, answer, *term);
             for record in &mut records {
                 let mut pull = pulls[record.operand];
@@ -242,7 +268,7 @@ impl<'g> Walk<'g, '_> {
                     _ => self.settle(pull, answer, operands[record.operand]),
                 };
                 for term in outgoing {
-                    record.outgoing.push((!self.is_zero(term.coefficient)).then(|| term.whole().id()));
+                    record.outgoing.push((!self.is_zero(term.coefficient)).then(|| Outgoing::Whole(term.whole().id())));
                     if matches!(self.defect, Some(Defect::Replaced)) {
                         self.adjoints[args[record.operand].index()].clear();
                     }
@@ -275,20 +301,12 @@ impl<'g> Walk<'g, '_> {
             }
             _ => {}
         }
-        let mut term = term.applied();
-        // The entries of a vector of seeds stay with theirs as long as they keep their places.
-        if matches!(op, Op::Arrange(_)) && term.seed.is_some_and(|s| s.shape().entries() > 1) {
-            term = Term::plain(term.whole());
-        }
+        let term = if matches!(op, Op::Arrange(_)) { self.arranged_adjoint(term.applied(), answer) } else { term.applied() };
         let d = term.coefficient;
         let seeded = |coefficient| Term { coefficient, ..term };
         match op {
             Op::Broadcast(_) => smallvec::smallvec![term],
-            Op::Arrange(arrangement) => {
-                let full = answer.shape().with_samples(d.shape().varies_over_samples());
-                let d = broadcast_if(self.graph, d, &full);
-                (0..operands.len()).map(|k| seeded(self.arrange_back(arrangement, k, operands[k], d))).collect()
-            }
+            Op::Arrange(arrangement) => (0..operands.len()).map(|k| seeded(self.arrange_back(arrangement, k, operands[k], d))).collect(),
             Op::Reduce(_, Axis::Dim(axis)) => {
                 // Equal extremes share: each has 1 / (how many there are).
                 let hit = operands[0].eq(answer);
@@ -352,32 +370,53 @@ impl<'g> Walk<'g, '_> {
         broadcast_if(self.graph, x, &full).reshape(to.dims())
     }
 
-    /// The adjoint of one operand of an arrangement: each of its entries gets the adjoints of the places it went to. A sum of arrangements, the
-    /// first with every entry's first place, the second with the second, and so on.
+    /// A term of an arrangement's adjoint with every entry in its place.
+    fn arranged_adjoint(&self, mut term: Term<'g>, answer: Expr<'g>) -> Term<'g> {
+        // The entries of a vector of seeds stay with theirs as long as they keep their places.
+        if term.seed.is_some_and(|s| s.shape().entries() > 1) {
+            term = Term::plain(term.whole());
+        }
+        let full = answer.shape().with_samples(term.coefficient.shape().varies_over_samples());
+        Term { coefficient: broadcast_if(self.graph, term.coefficient, &full), ..term }
+    }
+
+    /// The adjoint of one operand of an arrangement: each of its entries gets the adjoints of the places it went to.
     fn arrange_back(&self, arrangement: &Arrangement, operand: usize, x: Expr<'g>, d: Expr<'g>) -> Expr<'g> {
-        let shape = x.shape();
-        let mut layers: Vec<Vec<Option<(u32, u32)>>> = Vec::new();
-        let mut seen = vec![0usize; shape.entries()];
-        for (place, source) in arrangement.sources.iter().enumerate() {
-            if let Some((from, e)) = source
-                && *from as usize == operand
-            {
-                let layer = seen[*e as usize];
-                seen[*e as usize] += 1;
-                if layers.len() == layer {
-                    layers.push(vec![None; shape.entries()]);
-                }
-                layers[layer][*e as usize] = Some((0, place as u32));
+        let uses = if matches!(self.defect, Some(Defect::FirstUse)) { 1 } else { usize::MAX };
+        picks::sum(self.graph, x.shape().dims(), &[(d, picks::places(arrangement, operand))], uses).unwrap_or_else(|| x.lift(0.0))
+    }
+
+    /// Keeps what an arrangement hands back to an operand.
+    fn pick(&mut self, operand: NodeId, places: Places, adjoint: Term<'g>, answer: Expr<'g>) -> Option<Outgoing> {
+        if self.is_zero(adjoint.coefficient) || places.is_empty() {
+            return None;
+        }
+        let outgoing = Outgoing::Placed(adjoint.whole().id(), places.clone());
+        let Term { seed, coefficient, .. } = adjoint;
+        let pick = Pick { seed, adjoint: coefficient, samples: answer.shape().varies_over_samples(), places, place: self.graph.place() };
+        self.picked.entry(operand).or_default().push(pick);
+        Some(outgoing)
+    }
+
+    /// Adds what arrangements handed back to a node's adjoint, all that have one seed together.
+    fn place_picks(&mut self, id: NodeId) {
+        let mut left = self.picked.remove(&id).unwrap_or_default();
+        if left.is_empty() {
+            return;
+        }
+        let operand = self.graph.node(id).shape();
+        self.defect = None;
+        while let Some(Pick { seed, samples, place, .. }) = left.first().cloned() {
+            let like = |p: &Pick<'g>| p.samples == samples && p.seed.map(Expr::id) == seed.map(Expr::id);
+            let (here, others): (Vec<_>, Vec<_>) = left.into_iter().partition(like);
+            left = others;
+            self.graph.set_place(place);
+            let here: Vec<_> = here.into_iter().map(|p| (p.adjoint, p.places)).collect();
+            if let Some(coefficient) = picks::sum(self.graph, operand.dims(), &here, usize::MAX) {
+                let term = Term { seed, guard: None, coefficient };
+                self.add(id, self.settle_shapes(term, &operand.with_samples(samples), &operand));
             }
         }
-        if matches!(self.defect, Some(Defect::FirstUse)) {
-            layers.truncate(1);
-        }
-        let arrange = |sources| {
-            let op = Op::Arrange(Arc::new(Arrangement { dims: shape.dims().into(), sources }));
-            self.graph.node(self.graph.push_op(op, &[d.id()]))
-        };
-        layers.into_iter().map(arrange).reduce(|a, b| a + b).unwrap_or_else(|| x.lift(0.0))
     }
 
     /// A term whose coefficient was selected to be 0 somewhere: the condition becomes its guard.

@@ -167,6 +167,11 @@ impl Graph {
         self.expr(poison())
     }
 
+    /// Where nodes that are pushed now belong to.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.place.get()
+    }
+
     /// Nodes made until the next call belong to this place; `None` returns to the callers' own.
     pub(crate) fn set_place(&self, place: Option<Place>) {
         self.place.set(place);

@@ -77,26 +77,52 @@ fn quote(name: &str) -> String {
     if plain { name.to_string() } else { format!("{name:?}") }
 }
 
+/// The most entries that the values of a text may have together for [`parse`] (2^20).
+pub const MOST_ENTRIES: usize = 1 << 20;
+
 /// Reads a graph back. Shapes after a colon are checked against those that follow from the operations.
+///
+/// A short line may ask for a large value, and a text may come from anyone: the inputs and nodes of all lines together may have [`MOST_ENTRIES`] entries (a value per
+/// sample counts those of one sample). [`parse_within`] takes another limit.
 ///
 /// # Errors
 /// [`Error::Parse`] with the line and what is wrong there.
 pub fn parse(text: &str) -> Result<Dag> {
+    parse_within(text, MOST_ENTRIES)
+}
+
+/// [`parse`] with another limit on the entries of all values together.
+///
+/// ```
+/// use tapeless::graph::text::{parse, parse_within};
+/// let large = "param w [2000000]\n%0 = param w\n%1 = reduce_sum 0 %0\n%2 = reshape [] %1\noutput s %2";
+/// assert!(parse(large).unwrap_err().to_string().contains("entries"));
+/// assert!(parse_within(large, 10_000_000).is_ok());
+/// ```
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_within(text: &str, most: usize) -> Result<Dag> {
     let mut dag = Dag::new();
-    let mut ids: std::collections::HashMap<String, NodeId> = std::collections::HashMap::new();
+    let mut ids = Names::new();
+    let mut entries = 0usize;
     for (k, raw) in text.lines().enumerate() {
         let fail = |message: String| Error::Parse { line: k + 1, message };
-        parse_line(&mut dag, &mut ids, raw).map_err(fail)?;
+        entries = entries.saturating_add(parse_line(&mut dag, &mut ids, raw).map_err(fail)?);
+        if entries > most {
+            return Err(fail(format!("the values up to here have {entries} entries, where {most} are allowed (`parse_within` allows more)")));
+        }
     }
     Ok(dag)
 }
 
 type Names = std::collections::HashMap<String, NodeId>;
 
-fn parse_line(dag: &mut Dag, ids: &mut Names, raw: &str) -> Result<(), String> {
+/// Adds what a line says; gives the entries of its value.
+fn parse_line(dag: &mut Dag, ids: &mut Names, raw: &str) -> Result<usize, String> {
     let tokens = tokens(raw)?;
     let mut at = Cursor { tokens: &tokens, next: 0 };
-    let Some(head) = at.take() else { return Ok(()) };
+    let Some(head) = at.take() else { return Ok(0) };
     match head {
         "labels" => {
             let name = unquote(at.need("a name")?)?;
@@ -105,7 +131,7 @@ fn parse_line(dag: &mut Dag, ids: &mut Names, raw: &str) -> Result<(), String> {
             at.end()?;
             free(dag, &name)?;
             dag.data.push(super::Input { name, shape: Shape::per_sample(&[]), place: None, labels: Some(Limit { below, place: None }) });
-            Ok(())
+            Ok(1)
         }
         "data" | "param" => {
             let name = unquote(at.need("a name")?)?;
@@ -118,20 +144,21 @@ fn parse_line(dag: &mut Dag, ids: &mut Names, raw: &str) -> Result<(), String> {
             if shape.varies_over_samples() != (head == "data") {
                 return Err(format!("{head} `{name}` has shape {shape}: data have the samples axis, parameters have not"));
             }
+            let entries = shape.entries();
             // The input's node comes where its own line stands.
             if head == "data" {
                 dag.data.push(super::Input::new(&name, shape));
             } else {
                 dag.params.push(super::Input::new(&name, shape));
             }
-            Ok(())
+            Ok(entries)
         }
         "output" => {
             let name = unquote(at.need("a name")?)?;
             let id = at.node(ids)?;
             at.end()?;
             dag.output(&name, id);
-            Ok(())
+            Ok(0)
         }
         id if id.starts_with('%') => {
             let name = id.to_string();
@@ -161,7 +188,7 @@ fn parse_line(dag: &mut Dag, ids: &mut Names, raw: &str) -> Result<(), String> {
             if ids.insert(name.clone(), id).is_some() {
                 return Err(format!("{name} is defined twice"));
             }
-            Ok(())
+            Ok(dag.shape(id).entries())
         }
         other => Err(format!("expected `data`, `labels`, `param`, `output` or a node, found `{other}`")),
     }
@@ -347,6 +374,8 @@ mod tests {
             ("%0 = exp %7", 1, "not defined"),
             ("param w [3]\n%0 = param w\nparam v [2]\n%1 = param v\n%2 = add %0, %1", 5, "does not fit"),
             ("param w [0]", 1, "no value"),
+            ("param w []\n%0 = param w\n%1 = broadcast [1024, 1024] %0", 3, "1048578 entries"),
+            ("param w [1048576]\n\n# no value\n%0 = param w", 4, "2097152 entries"),
             ("data x []", 1, "samples axis"),
             ("%0 = const one", 1, "float"),
             ("%0 = wiggle", 1, "no operation"),

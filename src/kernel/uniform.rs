@@ -4,51 +4,104 @@
 use super::arith;
 use super::lower;
 use crate::graph::dense::Dense;
-use crate::graph::{Axis, Dag, Fold, NodeId, Op};
+use crate::graph::{Arrangement, Axis, Dag, Fold, NodeId, Op};
 use crate::op::Elem;
-use crate::shape::{Shape, broadcast_index};
+use crate::shape::{Dims, Shape, strides};
 use smallvec::SmallVec;
 use std::ops::Range;
+use std::sync::Arc;
 
-/// An operand: where it starts among the slots, and which entry is read for each entry of the result.
+/// An operand: where it starts among the slots, and how its entries follow those of the result.
 #[derive(Clone, Debug)]
 struct Operand {
     base: usize,
     index: Index,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Index {
     /// Always the first.
     One,
     /// The same entry.
     Same,
-    /// By table.
-    Table(Vec<usize>),
+    /// For each axis of the [`Walk`] how far it moves.
+    Strides(Dims),
 }
 
-impl Operand {
-    fn of(dag: &Dag, slots: &[usize], id: NodeId, dims: &[usize]) -> Self {
-        let shape = dag.shape(id);
+/// The entries of a result in row-major order, by the fewest axes that all operands move evenly along. No list of entries: a value may have
+/// millions of them, and a formula that says so is one line.
+#[derive(Clone, Debug, Default)]
+struct Walk {
+    axes: Dims,
+}
+
+/// Axes of extent 1 are left out of a walk, and no value has 2^32 entries.
+const MOST_AXES: usize = 32;
+
+impl Walk {
+    /// The walk over `dims`, and these operands along it.
+    fn new(dag: &Dag, slots: &[usize], args: &[NodeId], dims: &[usize]) -> (Self, SmallVec<[Operand; 3]>) {
         let entries: usize = dims.iter().product();
-        let index = if shape.entries() == 1 {
-            Index::One
-        } else if shape.entries() == entries {
-            Index::Same
-        } else {
-            Index::Table(broadcast_index(shape.dims(), dims))
+        let each: SmallVec<[Dims; 3]> = args.iter().map(|a| strides(dag.shape(*a).dims(), dims)).collect();
+        let mut walk = Walk::default();
+        let mut moves: SmallVec<[Dims; 3]> = args.iter().map(|_| Dims::new()).collect();
+        for (axis, extent) in dims.iter().enumerate().filter(|(_, extent)| **extent > 1) {
+            let on = |(moves, own): (&Dims, &Dims)| moves.last().is_some_and(|step| *step == own[axis] * extent);
+            if let Some(last) = walk.axes.last_mut()
+                && moves.iter().zip(&each).all(on)
+            {
+                *last *= extent;
+                moves.iter_mut().zip(&each).for_each(|(moves, own)| *moves.last_mut().expect("the walk has an axis") = own[axis]);
+            } else {
+                walk.axes.push(*extent);
+                moves.iter_mut().zip(&each).for_each(|(moves, own)| moves.push(own[axis]));
+            }
+        }
+        let operand = |(a, moves): (&NodeId, Dims)| {
+            let index = match dag.shape(*a).entries() {
+                1 => Index::One,
+                n if n == entries => Index::Same,
+                _ => Index::Strides(moves),
+            };
+            Operand { base: slots[a.index()], index }
         };
-        Operand { base: slots[id.index()], index }
+        (walk, args.iter().zip(moves).map(operand).collect())
     }
 
-    #[inline]
-    fn at(&self, e: usize) -> usize {
-        self.base
-            + match &self.index {
-                Index::One => 0,
-                Index::Same => e,
-                Index::Table(table) => table[e],
+    /// Visits every entry of the result with each operand's slot; an absent operand stays at slot 0.
+    #[inline(always)]
+    fn visit(&self, args: &[Operand], mut entry: impl FnMut(usize, &[usize; 3])) {
+        let mut index = [0; MOST_AXES];
+        let mut at = [0; 3];
+        at.iter_mut().zip(args).for_each(|(at, arg)| *at = arg.base);
+        let entries: usize = self.axes.iter().product();
+        for e in 0..entries {
+            entry(e, &at);
+            // What moves with every entry has moved on when the walk has; the others turn back where an axis ends.
+            let mut turned = self.axes.len();
+            while turned > 0 {
+                index[turned - 1] += 1;
+                if index[turned - 1] < self.axes[turned - 1] {
+                    break;
+                }
+                index[turned - 1] = 0;
+                turned -= 1;
             }
+            for (at, arg) in at.iter_mut().zip(args) {
+                match &arg.index {
+                    Index::One => {}
+                    Index::Same => *at += 1,
+                    Index::Strides(moves) => {
+                        if turned > 0 {
+                            *at += moves[turned - 1];
+                        }
+                        for axis in turned..self.axes.len() {
+                            *at -= moves[axis] * (self.axes[axis] - 1);
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -68,17 +121,19 @@ enum Instruction {
         op: Elem,
         out: usize,
         entries: usize,
+        walk: Walk,
         args: SmallVec<[Operand; 3]>,
     },
     Copy {
         out: usize,
-        entries: usize,
-        from: Operand,
+        walk: Walk,
+        from: SmallVec<[Operand; 3]>,
     },
-    /// Each result is a slot's number, or 0.
+    /// Each result is a number of an operand that begins at one of these slots, or 0.
     Arrange {
         out: usize,
-        sources: Vec<Option<usize>>,
+        from: SmallVec<[usize; 3]>,
+        arrangement: Arc<Arrangement>,
     },
     /// Linear algebra of a batch of matrices.
     Dense {
@@ -89,11 +144,14 @@ enum Instruction {
         right: Range<usize>,
         sizes: [usize; 3],
     },
-    /// Each group of slots folds into one result.
+    /// Folds over one dimension: `outer` times `inner` results, each of `count` numbers that lie `inner` apart.
     Fold {
         fold: Fold,
         out: usize,
-        groups: Vec<Vec<usize>>,
+        from: usize,
+        outer: usize,
+        count: usize,
+        inner: usize,
     },
 }
 
@@ -123,22 +181,23 @@ impl UniformProgram {
                     Instruction::Scalars(vec![scalar])
                 }
                 Op::Elem(op) => {
-                    let args = node.args.iter().map(|a| Operand::of(dag, slots, *a, node.shape.dims())).collect();
-                    Instruction::Elem { op: *op, out, entries, args }
+                    let (walk, args) = Walk::new(dag, slots, &node.args, node.shape.dims());
+                    Instruction::Elem { op: *op, out, entries, walk, args }
                 }
-                Op::Broadcast(to) => Instruction::Copy { out, entries, from: Operand::of(dag, slots, node.args[0], to.dims()) },
-                Op::Reshape(_) | Op::Detach => Instruction::Copy { out, entries, from: Operand { base: slots[node.args[0].index()], index: Index::Same } },
-                Op::Arrange(a) => {
-                    let source = |(operand, e): (u32, u32)| slots[node.args[operand as usize].index()] + e as usize;
-                    Instruction::Arrange { out, sources: a.sources.iter().map(|s| s.map(source)).collect() }
+                Op::Broadcast(_) | Op::Detach => {
+                    let (walk, from) = Walk::new(dag, slots, &node.args, node.shape.dims());
+                    Instruction::Copy { out, walk, from }
                 }
-                Op::Reduce(fold, Axis::Dim(_)) => {
-                    let mut groups = vec![Vec::new(); entries];
-                    let base = slots[node.args[0].index()];
-                    for (e, target) in broadcast_index(node.shape.dims(), dag.shape(node.args[0]).dims()).into_iter().enumerate() {
-                        groups[target].push(base + e);
-                    }
-                    Instruction::Fold { fold: *fold, out, groups }
+                Op::Reshape(_) => {
+                    let (walk, from) = Walk::new(dag, slots, &node.args, dag.shape(node.args[0]).dims());
+                    Instruction::Copy { out, walk, from }
+                }
+                Op::Arrange(a) => Instruction::Arrange { out, from: node.args.iter().map(|a| slots[a.index()]).collect(), arrangement: a.clone() },
+                Op::Reduce(fold, Axis::Dim(k)) => {
+                    let dims = dag.shape(node.args[0]).dims();
+                    let (outer, rest) = dims.split_at(dims.len() - 1 - *k as usize);
+                    let (count, inner) = (rest[0], rest[1..].iter().product());
+                    Instruction::Fold { fold: *fold, out, from: slots[node.args[0].index()], outer: outer.iter().product(), count, inner }
                 }
                 Op::Dense(op) => {
                     let shapes: SmallVec<[&Shape; 2]> = node.args.iter().map(|a| dag.shape(*a)).collect();
@@ -189,37 +248,34 @@ impl UniformProgram {
                         };
                     }
                 }
-                Instruction::Elem { op, out, entries, args } => {
+                Instruction::Elem { op, out, entries, walk, args } => {
                     // Slots are given in the order of the nodes, so the operands lie before the result.
                     let (held, fresh) = slots.split_at_mut(*out);
                     if arithmetic(*op, args, held, &mut fresh[..*entries]) {
                         continue;
                     }
-                    for e in 0..*entries {
-                        let mut x = [0.0; 3];
-                        for (x, arg) in x.iter_mut().zip(args) {
-                            *x = slots[arg.at(e)];
-                        }
-                        slots[out + e] = elem(*op, &x);
-                    }
+                    walk.visit(args, |e, at| {
+                        let x = at.map(|at| held[at]);
+                        fresh[e] = elem(*op, &x);
+                    });
                 }
-                Instruction::Copy { out, entries, from } => {
-                    for e in 0..*entries {
-                        slots[out + e] = slots[from.at(e)];
-                    }
+                Instruction::Copy { out, walk, from } => {
+                    let (held, fresh) = slots.split_at_mut(*out);
+                    walk.visit(from, |e, at| fresh[e] = held[at[0]]);
                 }
-                Instruction::Arrange { out, sources } => {
-                    for (e, source) in sources.iter().enumerate() {
-                        slots[out + e] = source.map_or(0.0, |at| slots[at]);
+                Instruction::Arrange { out, from, arrangement } => {
+                    for (e, source) in arrangement.sources.iter().enumerate() {
+                        slots[out + e] = source.map_or(0.0, |(operand, at)| slots[from[operand as usize] + at as usize]);
                     }
                 }
                 Instruction::Dense { op, out, entries, left, right, sizes } => {
                     let (held, fresh) = slots.split_at_mut(*out);
                     op.run(&held[left.clone()], &held[right.clone()], &mut fresh[..*entries], *sizes);
                 }
-                Instruction::Fold { fold, out, groups } => {
-                    for (e, group) in groups.iter().enumerate() {
-                        slots[out + e] = pairwise(*fold, group, slots);
+                Instruction::Fold { fold, out, from, outer, count, inner } => {
+                    for e in 0..outer * inner {
+                        let first = from + e / inner * (count * inner) + e % inner;
+                        slots[out + e] = pairwise(*fold, slots, first, *inner, *count);
                     }
                 }
             }
@@ -262,11 +318,12 @@ fn arithmetic(op: Elem, args: &[Operand], held: &[f64], out: &mut [f64]) -> bool
     true
 }
 
-/// A fold in halves, so that the error of a long sum grows with the logarithm of its length.
-fn pairwise(fold: Fold, group: &[usize], slots: &[f64]) -> f64 {
-    if group.len() <= 16 {
-        return group.iter().fold(fold.identity(), |a, at| fold.combine(a, slots[*at]));
+/// A fold in halves, so that the error of a long sum grows with the logarithm of its length: `count` slots from `first` on, `step` apart.
+fn pairwise(fold: Fold, slots: &[f64], first: usize, step: usize, count: usize) -> f64 {
+    if count <= 16 {
+        return (0..count).fold(fold.identity(), |a, k| fold.combine(a, slots[first + k * step]));
     }
-    let (left, right) = group.split_at(group.len() / 2);
-    fold.combine(pairwise(fold, left, slots), pairwise(fold, right, slots))
+    let left = count / 2;
+    let right = pairwise(fold, slots, first + left * step, step, count - left);
+    fold.combine(pairwise(fold, slots, first, step, left), right)
 }

@@ -292,7 +292,7 @@ impl<'d, T: Real> Runner<'d, T> {
                     let rows = pass.row_columns(places.iter().map(|place| columns[*place].from));
                     Some(BatchPass { columns: places, rows, labels, workers: Workers::new(samples) })
                 };
-                Moment { workspace: Workspace::new(plan.image.clone(), stages, samples), passes: stages.iter().map(pass).collect() }
+                Moment { workspace: Workspace::new(plan.blank_slots(), stages, samples), passes: stages.iter().map(pass).collect() }
             };
             Runner { capacity: samples, bind: moment(&plan.bind), call: moment(&plan.call), room: (Vec::new(), Vec::new()) }
         })

@@ -54,8 +54,9 @@ pub struct Plan<T> {
     pub schedule: Schedule,
     pub(super) bind: Vec<CompiledStage<T>>,
     pub(super) call: Vec<CompiledStage<T>>,
-    /// Initial slots: constants filled in.
-    pub(super) image: Vec<f64>,
+    /// How many slots there are.
+    slots: usize,
+    constants: Vec<(usize, f64)>,
     pub(super) count: Option<usize>,
     /// The first slots are the parameters, in order.
     pub(super) params: usize,
@@ -100,10 +101,6 @@ impl<T: Real> Plan<T> {
                 next += node.shape.entries();
             }
         }
-        let mut image = vec![0.0; next];
-        for (slot, c) in constants {
-            image[slot] = c;
-        }
         let mut output_column: Known<NodeId, usize> = Known::default();
         let mut output_columns = 0;
         let outputs = dag
@@ -131,7 +128,14 @@ impl<T: Real> Plan<T> {
             stages.iter().map(one).collect()
         };
         let (bind, call) = (compile(&schedule.bind), compile(&schedule.call));
-        Plan { dag, schedule, bind, call, image, count, params, outputs, output_columns }
+        Plan { dag, schedule, bind, call, slots: next, constants, count, params, outputs, output_columns }
+    }
+
+    /// The slots before anything is computed.
+    pub(super) fn blank_slots(&self) -> Vec<f64> {
+        let mut slots = vec![0.0; self.slots];
+        self.constants.iter().for_each(|(slot, c)| slots[*slot] = *c);
+        slots
     }
 
     /// How many passes over the samples it makes.
@@ -269,7 +273,7 @@ impl<'d, T: Real> BoundPlan<'d, T> {
     }
 
     fn bound(plan: &Plan<T>, table: &Table<'d, T>) -> Self {
-        let mut workspace = Workspace::new(plan.image.clone(), &plan.bind, table.samples);
+        let mut workspace = Workspace::new(plan.blank_slots(), &plan.bind, table.samples);
         if let Some(slot) = plan.count {
             workspace.slots[slot] = table.samples as f64;
         }

@@ -56,6 +56,42 @@ fn values_by_closed_forms() {
     }
 }
 
+/// Entries picked once, several times and never; by slices that overlap, in a function of a mean over samples, beside data.
+#[test]
+fn picks_of_one_value_add_up() {
+    let g = Graph::new();
+    let (w, x) = (g.param_with("w", &[6]), g.data_with("x", &[7]));
+    // d/dw of the sum of k (w_k..w_k+3)^2 over k = 1, 2, 3 at offsets 0, 1, 2, and w_4^3: twice w by the weights below, and 3 w_4^2.
+    let windows = (0..3).map(|k| (k + 1) as f64 * w.slice(0, k..k + 3).square().sum()).reduce(|a, b| a + b).unwrap();
+    let loss = windows + w.index(&[4]).powi(3);
+    let program = loss.compile().unwrap();
+    let theta = program.params([("w", vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])]).unwrap();
+    let bound = program.bind::<&str, &[f64]>([]).unwrap();
+    let (value, grad) = bound.value_and_grad(&theta).unwrap();
+    assert_eq!(value, 14.0 + 2.0 * 29.0 + 3.0 * 50.0 + 125.0);
+    assert_eq!(grad.values(), [2.0, 2.0 * 3.0 * 2.0, 2.0 * 6.0 * 3.0, 2.0 * 5.0 * 4.0, 2.0 * 3.0 * 5.0 + 75.0, 0.0]);
+
+    let columns: Vec<Vec<f64>> = (0..7).map(|k| (0..50).map(|i| ((i * (k + 2)) as f64 * 0.37).sin()).collect()).collect();
+    let (a, b) = (x.slice(-1, 0..3) * w.slice(0, 1..4), x.slice(-1, 2..5) * w.slice(0, 0..3));
+    let mixed = g.stack(&[x.index(&[6]), w.index(&[1]), w.index(&[4])], 0);
+    let per_sample = a.sum_dim(-1).exp() + b.sum_dim(-1).sin() * mixed.index(&[1]) + mixed.square().sum_dim(-1);
+    // A row of what differs by sample, too, and a seed that is known after the pass.
+    let products = x * w.index(&[2]);
+    let picked = products.index(&[3]) * products.index(&[5]) + products.slice(-1, 3..6).tanh().sum_dim(-1);
+    for loss in [per_sample.mean().ln() + picked.mean().exp(), (per_sample + picked).mean().sqrt() + w.index(&[3]).exp(), windows * per_sample.mean()] {
+        let program = loss.compile().unwrap();
+        let theta = program.params([("w", vec![0.3, -0.2, 0.5, 0.1, 0.7, -0.4])]).unwrap();
+        let bound = program.bind([("x", columns.iter().map(Vec::as_slice).collect::<Vec<_>>())]).unwrap();
+        let report = check::gradient(&bound, &theta).unwrap();
+        assert!(report.passed(), "{report}");
+        // The recorded contributions are right, too: a broken operation before the picks is named, and no pick.
+        let broken = Options::new().with_fault("exp", 1.0 + 1e-4).compile(loss).unwrap();
+        let bound = broken.bind([("x", columns.iter().map(Vec::as_slice).collect::<Vec<_>>())]).unwrap();
+        let report = check::gradient(&bound, &theta).unwrap();
+        assert!(matches!(&report.fault, Some(check::Fault::Operation(culprit)) if culprit.op == "exp"), "{report}");
+    }
+}
+
 #[test]
 fn large_arrangements_meet_loops() {
     // 10 by 12 per-sample products, transposed, a triangle of them summed: more entries than are unrolled.
