@@ -77,7 +77,11 @@ fn kernels<T: Real>() -> Vec<PassKernels> {
     let (x, y, a, b) = (g.data("x"), g.data("y"), g.param("a"), g.param("b"));
     let (wide, w) = (g.data_with("wide", &[70]), g.param_with("w", &[70]));
     let z = (wide * w).sum_dim(-1) + b;
+    // Columns that a tile reads many times over.
+    let hidden = wide.matmul(g.param_with("m", &[70, 48])).tanh();
+    let apart = (wide - g.param_with("centres", &[9, 70])).square().sum_dim(-1);
     let losses = [
+        (hidden.sum_dim(-1) - y).square().sum() + apart.min_dim(-1).sum(),
         -tapeless::dist::normal(a, b.softplus()).log_prob(x).sum(),
         ((a * x).sin() * (b * y).exp() - x.tanh()).square().sum(),
         (z.softplus() - y * z).sum() + (wide.abs() + 1.0).ln().max_dim(-1).min_samples(),

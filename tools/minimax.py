@@ -99,6 +99,44 @@ def fit(g, w, a, b, n, bits):
     return done, worst
 
 
+def rational(g, w, a, b, n, k, bits):
+    """Coefficients of p (n of them) and of q (k, after a 1) with p / q nearest to g on [a, b], by Lawson's reweighted least squares; rounded at the end."""
+    a, b = mpf(a), mpf(b)
+    count = 24 * (n + k)
+    xs = [(a + b) / 2 - (b - a) / 2 * m.cos(m.pi * (mpf(i) + HALF) / count) for i in range(count)]
+    gs, ws = [g(x) for x in xs], [w(x) for x in xs]
+    weights = [mpf(1) / count] * count
+    q_at = [mpf(1)] * count
+    best = None
+    for _ in range(120):
+        # p - g q = 0 in the mean, each row divided by the last q.
+        rows = [[x ** j for j in range(n)] + [-gx * x ** j for j in range(1, k + 1)] for x, gx in zip(xs, gs)]
+        A, y = matrix(n + k, n + k), matrix(n + k, 1)
+        for row, gx, wx, weight, q in zip(rows, gs, ws, weights, q_at):
+            scale = weight * (wx / q) ** 2
+            for i in range(n + k):
+                y[i] += scale * row[i] * gx
+                for j in range(n + k):
+                    A[i, j] += scale * row[i] * row[j]
+        sol = lu_solve(A, y)
+        top, bottom = [sol[j] for j in range(n)], [sol[n + j] for j in range(k)]
+        value = lambda x: sum(c * x ** j for j, c in enumerate(top)) / (1 + sum(c * x ** (j + 1) for j, c in enumerate(bottom)))
+        errors = [wx * abs(value(x) - gx) for x, gx, wx in zip(xs, gs, ws)]
+        if best is None or max(errors) < best[0]:
+            best = (max(errors), top, bottom)
+        q_at = [1 + sum(c * x ** (j + 1) for j, c in enumerate(bottom)) for x in xs]
+        weights = [u * e for u, e in zip(weights, errors)]
+        total = sum(weights)
+        weights = [u / total for u in weights]
+    top, bottom = ([to_type(c, bits) for c in list] for list in best[1:])
+    worst = mpf(0)
+    for i in range(2001):
+        x = a + (b - a) * i / 2000
+        value = sum(c * x ** j for j, c in enumerate(top)) / (1 + sum(c * x ** (j + 1) for j, c in enumerate(bottom)))
+        worst = max(worst, w(x) * abs(value - g(x)))
+    return top, [mpf(1)] + bottom, worst
+
+
 def series(f, x, terms):
     """f(j) x**j summed: for values near 0, where the closed form cancels."""
     return sum((f(j) * x ** j for j in range(terms)), mpf(0))
@@ -135,6 +173,7 @@ def cos_c(z):
     return series(lambda j: (-1) ** j / m.factorial(2 * j + 4), z, 30)
 
 
+HALF = mpf("0.5")
 SQRT_HALF, SQRT_TWO = m.sqrt(mpf("0.5")), m.sqrt(mpf(2))
 S_MAX = (SQRT_TWO - 1) / (SQRT_TWO + 1)
 Z_MAX = S_MAX ** 2
@@ -189,6 +228,8 @@ ASIN_P = of_root(lambda x: (m.asin(x) / x - 1) / x ** 2)
 W_ASIN = of_root(lambda x: x ** 3 / m.asin(x))
 SINH_P = of_root(lambda x: (m.sinh(x) / x - 1) / x ** 2)
 W_SINH = of_root(lambda x: x ** 3 / m.sinh(x))
+TANH_R = of_root(lambda x: (m.tanh(x) / x - 1) / x ** 2)
+W_TANH = of_root(lambda x: x ** 3 / m.tanh(x))
 SINPI_S = of_root(lambda r: (1 - m.sin(m.pi * r) / (m.pi * r)) / r ** 2)
 W_SINPI = of_root(lambda r: m.pi * r ** 3 / m.sin(m.pi * r))
 CBRT_R = lambda f: (1 + f) ** (-mpf(1) / 3)
@@ -208,9 +249,16 @@ TETRA_T = of_inverse(lambda x: (-m.psi(2, x) * x ** 2 - 1 - 1 / x) * x ** 2)
 W_TETRA = of_inverse(lambda x: 1 / x ** 4 / -m.psi(2, x))
 PENTA_T = of_inverse(lambda x: (m.psi(3, x) * x ** 3 - 2 - 3 / x) * x ** 2)
 W_PENTA = of_inverse(lambda x: 1 / x ** 5 / m.psi(3, x))
-HALF = mpf("0.5")
+
 TAIL = 1 / mpf("4.5") ** 2
+TANH_END = mpf("0.75")
 ATAN_Z = m.tan(m.pi / 8) ** 2 * mpf("1.0001")
+
+# Numerator and denominator: so many coefficients, and so many after a 1.
+RATIONALS = {
+    "TANH64": (TANH_R, W_TANH, 0, TANH_END ** 2, 3, 3, 53),
+    "TANH32": (TANH_R, W_TANH, 0, TANH_END ** 2, 2, 2, 24),
+}
 
 TABLES = {
     "EXP64": (exp_q, W_EXP, -R_MAX, R_MAX, 10, 53),
@@ -284,6 +332,13 @@ def main():
         for c in coef:
             print(f"    {literal(c, bits)},")
         print("];", flush=True)
+    for name, (g, w, a, b, n, k, bits) in RATIONALS.items():
+        if want and name not in want:
+            continue
+        top, bottom, worst = rational(g, w, a, b, n, k, bits)
+        print(f"/// `tools/minimax.py {name}`: relative error 2^{float(m.log(worst, 2)):.1f}.")
+        for of, coef in (("TOP", top), ("BOTTOM", bottom)):
+            print(f"const {name}_{of}: [f64; {len(coef)}] = [" + ", ".join(literal(c, bits) for c in coef) + "];", flush=True)
     if not want or "SPLITS" in want:
         for bits in (53, 24):
             pieces("ln2", m.log(2), bits, 3)

@@ -52,10 +52,7 @@ fn finish(kernels: &mut PassKernels) {
 /// Steps, tile buffers and accumulators.
 fn lower_steps<T: Real>(shared: &mut Shared<'_>, pass: &Pass) {
     let (dag, slots) = (shared.dag, shared.slots);
-    for id in &pass.stored {
-        shared.tiles.insert(*id, shared.kernels.tiles);
-        shared.kernels.tiles += dag.shape(*id).entries();
-    }
+    (shared.tiles, shared.kernels.tiles) = buffers(dag, pass);
     for id in &pass.reductions {
         let first = slots[id.index()];
         match dag.node(*id).op {
@@ -77,6 +74,37 @@ fn lower_steps<T: Real>(shared: &mut Shared<'_>, pass: &Pass) {
         kernel.drop_single_turns();
         shared.kernels.steps.push(kernel);
     }
+}
+
+/// Each stored node's first tile buffer, and how many there are. A node's buffers are free again after the last step that reads them.
+fn buffers(dag: &Dag, pass: &Pass) -> (Known<NodeId, usize>, usize) {
+    let mut last: Known<NodeId, usize> = Known::default();
+    for (s, step) in pass.steps.iter().enumerate() {
+        let operands = step.nodes.iter().chain(&step.reductions).flat_map(|id| &dag.node(*id).args);
+        for a in operands.chain(&step.outputs) {
+            last.insert(source(dag, *a), s);
+        }
+    }
+    let mut first: Known<NodeId, usize> = Known::default();
+    // Where and how many, in order, and the last step they are needed in.
+    let mut held: Vec<(usize, usize, usize)> = Vec::new();
+    let mut all = 0;
+    for (s, step) in pass.steps.iter().enumerate() {
+        held.retain(|(.., until)| *until >= s);
+        for id in step.nodes.iter().filter(|id| pass.stored.binary_search(id).is_ok()) {
+            let len = dag.shape(*id).entries();
+            let mut at = 0;
+            let mut k = 0;
+            while k < held.len() && held[k].0 < at + len {
+                at = held[k].0 + held[k].1;
+                k += 1;
+            }
+            held.insert(k, (at, len, last.get(id).copied().unwrap_or(s)));
+            first.insert(*id, at);
+            all = all.max(at + len);
+        }
+    }
+    (first, all)
 }
 
 /// The maxima alone that sums of the pass lowered before are relative to. Both read the same columns and uniforms.

@@ -25,15 +25,11 @@ use std::fmt;
 
 /// A per-sample value of at most this many entries is unrolled into scalars; a larger one stays a loop.
 ///
-/// 64 is an 8 by 8 matrix. Measured on the interpreter (logistic on d columns, f64, one thread, ns a sample, loops against unrolled):
-/// d = 10: 10.4 against 8.1; d = 32: 14.9 against 11.6; d = 64: 26.4 against 19.6; d = 100: 39.4 against 30.9 (Zen 5 server, 2026-11-21,
-/// with tile buffers of 24 KiB and other work on the machine: one run, the best of 40 calls, so read them as ratios).
-/// Unrolling goes on paying there, but code and compile time grow with the entries, so it stops at 64.
-pub const UNROLL: usize = 64;
-
-/// The same for what reads columns of data: so many at once are more streams than there are registers to point to them. Measured natively (logistic on d
-/// columns, f64, one thread, data in cache, ns a sample, loops against unrolled): d = 40: 6.3 against 9.3; d = 64: 11.3 against 17.2 (2026-11-22).
-pub const UNROLL_COLUMNS: usize = 32;
+/// So many are about the registers there are: beyond, values wait in memory either way, columns are more streams than there are registers to point to them, and code grows with the
+/// entries. Measured natively (one thread, Zen 5 server, 2026-11-22): logistic on d columns (f64, data in cache, ns a sample, loops against unrolled), d = 40: 6.3 against 9.3;
+/// d = 64: 11.3 against 17.2. A perceptron of 64 by 64, with loops from 33 and from 65 entries on: 22.9 and 23.5 ms a call, 0.36 and 0.85 ms to compile. The interpreter
+/// takes the same time either way there; what it unrolls of a logistic on 64 columns takes 0.75 of the time of loops, but that is read from columns.
+pub const UNROLL: usize = 32;
 
 /// The same for functions of tens of instructions each (`Elem::is_long`): a loop over them takes a little longer and much less code. A perceptron of 64 by 64
 /// (f64 and f32, ms a call of 10^5 samples and ms to compile, one thread, 2026-11-22): unrolled 25.3, 12.1 and 1.33, 1.28; as loops 26.7, 12.4 and 0.72, 0.71. A mixture

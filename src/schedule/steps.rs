@@ -3,7 +3,7 @@
 //! Small nodes are unrolled and share loops without a nest; large ones run in a nest of their own dimensions. A node joins the earliest step
 //! whose nest it has and whose earlier steps have computed what it needs; what crosses from one step to another goes through tile buffers.
 
-use super::{Pass, Step, UNROLL, UNROLL_COLUMNS, UNROLL_LONG};
+use super::{Pass, Step, UNROLL, UNROLL_LONG};
 use crate::graph::{Axis, Dag, NodeId, Op};
 use crate::known::Known;
 use crate::shape::Dims;
@@ -150,11 +150,8 @@ fn postpone(dag: &Dag, needed: &[bool], homes: &mut Known<NodeId, Home>) {
 /// The nest a node is computed in: none if it is small.
 fn nest(dag: &Dag, id: NodeId) -> Dims {
     let shape = dag.shape(id);
-    let columns = |a: &NodeId| dag.shape(*a).entries() > UNROLL_COLUMNS && is_column(dag, source(dag, *a));
-    let reads_columns = matches!(dag.node(id).op, Op::Elem(_)) && dag.node(id).args.iter().any(columns);
     let most = match dag.node(id).op {
         Op::Elem(op) if op.is_long() => UNROLL_LONG,
-        _ if reads_columns => UNROLL_COLUMNS,
         _ => UNROLL,
     };
     if shape.entries() <= most { Dims::new() } else { shape.dims().into() }

@@ -230,7 +230,6 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
     ("powf", "5e-1 is -5e-1", "half of an integer is one, whatever its sign"),
     ("powf", "Un(Floor, _) is Un(Round, _)", "compared with what was rounded: only an integer is the same, either way"),
     ("powf", "Cmp(Ne, _, _) is Cmp(Lt, _, _)", "what is rounded down is never more"),
-    ("tanh", "Un(Neg, _) is Un(Abs, _)", "e^(-2 |x|) - 1 is never positive"),
 ];
 const CODE: &str = "nothing but the two highest bits is ever set in what is masked";
 const ONE: &str = "the recipe is atan2's, with 1 for the other operand";

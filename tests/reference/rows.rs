@@ -189,8 +189,8 @@ pub const ROWS: &[Row] = &[
         bounds: (1.5, 1.5),
         formula: |x, _| x.tanh(),
         exact: |v, _| i::tanh(v),
-        spots: &[0.0, 0.17328679513998633, 0.34657359027997264],
-        spans: &[(-25.0, 25.0), (-2.0, 2.0), (-0.4, 0.4)],
+        spots: &[0.0, 0.75, 0.8664339756999316, 1.2130075659799042],
+        spans: &[(-25.0, 25.0), (-2.0, 2.0), (-0.8, 0.8), (0.7, 1.3)],
         ..ONE
     },
     Row { name: "sigmoid", in_table: "sigmoid", bounds: (2.0, 2.0), formula: |x, _| x.sigmoid(), exact: |v, _| x::sigmoid(v), spans: EXP, ..ONE },

@@ -221,7 +221,9 @@ impl<I: Isa> Function<'_, I> {
             match value.home {
                 Home::Column(e) => count((Table::Column, e), uses),
                 Home::Tile(e @ Entry::Strided(..)) => count((Table::Tile, e), uses),
-                Home::Uniform(e @ Entry::Strided(..)) if !self.pinned.iter().any(|(v, _)| v.index() == k) => count((Table::Uniform, e), uses),
+                // One that is pinned is read once at each point: if a register is left.
+                Home::Uniform(e @ Entry::Strided(..)) if self.pinned.iter().any(|(v, _)| v.index() == k) => count((Table::Uniform, e), 0),
+                Home::Uniform(e @ Entry::Strided(..)) => count((Table::Uniform, e), uses),
                 _ => {}
             }
         }

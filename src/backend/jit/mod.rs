@@ -21,6 +21,7 @@ mod listing;
 mod machine;
 mod operations;
 mod order;
+mod pack;
 mod pages;
 mod registers;
 mod samples;
@@ -57,6 +58,8 @@ const MANY_ACCUMULATORS: usize = 1 << 20;
 const WHOLE: usize = LEAVES * LEAF;
 /// Samples in a tile at most, where steps share tile buffers.
 const LONGEST_TILE: usize = 1024;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 /// And at least: a multiple of every accumulator's number of lanes.
 const SHORTEST_TILE: usize = 64;
 /// Leaves in one call of a pass whose code adds up their lanes: enough that what a call costs is nothing beside them.
@@ -160,6 +163,7 @@ impl<T: Real> Jit<T> {
     }
 
     fn compile<I: Isa>(pass: &PassKernels, target: Target) -> Result<Self, String> {
+        let pass = &*pack::pack(pass, I::GROUP.columns);
         check(pass)?;
         let size = size_of::<T>();
         let lanes = pass.lanes::<T>();
@@ -169,7 +173,7 @@ impl<T: Real> Jit<T> {
         let mut asking = asking(kernels.iter().flatten().map(|j| &j.kernel), pass.columns.len()).into_iter();
         let ahead = if pass.tiles == 0 { (AHEAD / pass.columns.len().max(1) / 64 * 64).clamp(NEAREST, FURTHEST) } else { tile * size };
         let columns = pass.columns.len() + pass.made.len();
-        let sizes = Sizes { double: T::DOUBLE, number: size, tile: tile * size, lanes: lanes * size, columns, ahead, leaf: LEAF * size };
+        let sizes = Sizes { double: T::DOUBLE, number: size, tile: pitch(tile, size) * size, lanes: lanes * size, columns, ahead, leaf: LEAF * size };
         let mut pool = Pool::default();
         let mut bytes = Bytes { code: Vec::new(), notes: Vec::new() };
         let mut steps = Vec::new();
@@ -253,6 +257,7 @@ impl<T: Real> Jit<T> {
             Target::Avx512(_) => Avx512::GROUP,
             Target::Avx2(_) => Avx2::GROUP,
         };
+        let pass = pack::pack(pass, group.columns);
         let kernels: Vec<Jammed> = pass.steps.iter().flat_map(|kernel| jam(&expand::<T>(kernel), group)).collect();
         for (k, (step, kernel)) in self.steps.iter().zip(&kernels).enumerate() {
             let end = self.steps.get(k + 1).map(|s| s.offset).or(self.sums).unwrap_or(self.code_bytes);
@@ -278,6 +283,11 @@ fn tile(pass: &PassKernels, size: usize) -> usize {
     let fits = bytes / ((pass.columns.len() + pass.made.len() + pass.tiles + pass.outputs + pass.terms()) * size);
     let shortest = if pass.accumulators.len() * pass.lane_bytes > MANY_ACCUMULATORS { 2 * SHORTEST_TILE } else { SHORTEST_TILE };
     (fits / SHORTEST_TILE * SHORTEST_TILE).clamp(shortest, LONGEST_TILE)
+}
+
+/// Numbers from one tile buffer to the next: an odd number of cache lines, so that the same samples of many buffers lie in many sets of a cache.
+fn pitch(tile: usize, size: usize) -> usize {
+    ((tile * size).div_ceil(LINE) | 1) * LINE / size
 }
 
 /// For each kernel the instructions that ask the cache for the samples to come: of a column that one kernel reads, its loads; of columns that several
@@ -392,7 +402,7 @@ impl<T: Real> Executable<T> for Jit<T> {
     fn scratch(&self) -> Scratch<T> {
         // Room to start at a multiple of 64 bytes.
         let slack = 64 / size_of::<T>();
-        let tiles = if self.tiles == 0 { 0 } else { self.tiles * self.tile + slack };
+        let tiles = if self.tiles == 0 { 0 } else { self.tiles * self.pitch() + slack };
         Scratch {
             registers: vec![vec![T::default(); tiles].into_boxed_slice()],
             lanes: vec![T::default(); self.lanes * self.folds.len() + slack],
@@ -430,6 +440,10 @@ fn aligned<T>(numbers: &mut [T]) -> &mut [T] {
 }
 
 impl<T: Real> Jit<T> {
+    fn pitch(&self) -> usize {
+        pitch(self.tile, size_of::<T>())
+    }
+
     // The one other place with `unsafe`: the words are filled in and vouched for here.
     #[allow(unsafe_code)]
     fn run_leaf(&self, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratch<T>, sums: &mut [f64]) {
@@ -479,7 +493,7 @@ impl<T: Real> Jit<T> {
             return;
         }
         let tiles = aligned(&mut registers[0]);
-        assert!(tiles.len() >= self.tiles * self.tile, "the scratch of another pass");
+        assert!(tiles.len() >= self.tiles * self.pitch(), "the scratch of another pass");
         // All at once; few folds are not sums. A leaf of no samples runs no code.
         if !self.self_starting || leaf.len == 0 {
             held.fill(T::default());
@@ -511,7 +525,7 @@ impl<T: Real> Jit<T> {
             }
             for step in &self.steps {
                 for (buffer, identity) in &step.starts {
-                    tiles[buffer * self.tile..][..n].fill(*identity);
+                    tiles[buffer * self.pitch()..][..n].fill(*identity);
                 }
                 words[words::START as usize / 8] = done * size;
                 words[words::END as usize / 8] = (done + n) * size;
