@@ -246,6 +246,12 @@ impl Dag {
         Dag { data: other.data.clone(), params: other.params.clone(), ..Self::default() }
     }
 
+    /// Makes room for so many nodes.
+    pub(crate) fn reserve(&mut self, nodes: usize) {
+        self.nodes.reserve(nodes);
+        self.index.reserve(nodes);
+    }
+
     /// All nodes in SSA order.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
@@ -341,14 +347,19 @@ impl Dag {
     /// Adds a node, or finds the equal one. `None` if the operands' shapes don't fit the operation.
     pub fn push(&mut self, op: Op, args: Args, place: Option<Place>) -> Option<NodeId> {
         let shape = self.infer(&op, &args)?;
+        Some(self.push_shaped(op, args, shape, place))
+    }
+
+    /// The same with the shape that [`Dag::infer`] gave.
+    pub(crate) fn push_shaped(&mut self, op: Op, args: Args, shape: Shape, place: Option<Place>) -> NodeId {
         let id = NodeId::new(self.nodes.len());
         match self.index.entry((op, args)) {
-            Entry::Occupied(found) => Some(*found.get()),
+            Entry::Occupied(found) => *found.get(),
             Entry::Vacant(slot) => {
                 let (op, args) = slot.key().clone();
                 slot.insert(id);
                 self.nodes.push(Node { op, args, shape, place });
-                Some(id)
+                id
             }
         }
     }

@@ -7,6 +7,7 @@ mod stable;
 
 use crate::error::Place;
 use crate::graph::{Args, Arrangement, Axis, Bits, Dag, Fold, NodeId, Op, verify};
+use crate::known::Known;
 use crate::op::Elem;
 use crate::shape::{Shape, broadcast_entry};
 use rules::{Compiled, Kind, Pattern, RULES, Rule, STABLE};
@@ -14,7 +15,7 @@ use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
 
-/// Rebuilds of the whole graph at most; most graphs are done after two.
+/// Rebuilds of the whole graph at most; most graphs are done after one.
 const MAX_SWEEPS: usize = 4;
 /// Rules applied to one node at most, counting those inside a replacement.
 const MAX_STEPS: u32 = 64;
@@ -72,15 +73,11 @@ pub fn apply(rules: &'static [Rule], before_diff: bool, dag: &Dag) -> (Dag, Stat
 fn run(phase: &Phase, dag: &Dag) -> (Dag, Statistics) {
     let mut statistics = Statistics { before: dag.live_nodes(), ..Statistics::default() };
     let mut counts = vec![0usize; phase.rules.len() + stable::NAMES.len()];
-    let mut current = sweep(phase, dag, &mut counts);
+    let (mut current, mut rough) = sweep(phase, dag, &mut counts);
     statistics.sweeps = 1;
-    let mut applied: usize = counts.iter().sum();
-    while statistics.sweeps < MAX_SWEEPS && applied > 0 {
-        let mut again = vec![0usize; counts.len()];
-        current = sweep(phase, &current, &mut again);
-        applied = again.iter().sum();
+    while statistics.sweeps < MAX_SWEEPS && rough {
+        (current, rough) = sweep(phase, &current, &mut counts);
         statistics.sweeps += 1;
-        counts.iter_mut().zip(again).for_each(|(c, a)| *c += a);
     }
     let out = current.without_dead_nodes();
     statistics.after = out.live_nodes();
@@ -90,10 +87,12 @@ fn run(phase: &Phase, dag: &Dag) -> (Dag, Statistics) {
     (out, statistics)
 }
 
-/// One rebuild, bottom up.
-fn sweep(phase: &Phase, dag: &Dag, counts: &mut [usize]) -> Dag {
+/// One rebuild, bottom up, and whether another may find something: every node was held against the rules when it was made, but for those that a replacement
+/// was widened with, and where the steps ran out.
+fn sweep(phase: &Phase, dag: &Dag, counts: &mut [usize]) -> (Dag, bool) {
     let live = dag.live();
-    let mut builder = Builder { phase, dag: Dag::with_inputs_of(dag), facts: Vec::new(), counts, place: None };
+    let mut builder = Builder { phase, dag: Dag::with_inputs_of(dag), facts: Vec::new(), counts, place: None, rough: false };
+    builder.dag.reserve(dag.nodes().len());
     let mut map: Vec<Option<NodeId>> = vec![None; live.len()];
     for id in dag.ids().filter(|id| live[id.index()]) {
         let node = dag.node(id);
@@ -102,11 +101,11 @@ fn sweep(phase: &Phase, dag: &Dag, counts: &mut [usize]) -> Dag {
         let args = node.args.iter().map(|a| map[a.index()].expect("operands of a live node are live")).collect();
         map[id.index()] = Some(builder.emit(node.op.clone(), args, &mut steps));
     }
-    let Builder { dag: mut out, .. } = builder;
+    let Builder { dag: mut out, rough, .. } = builder;
     for (name, id) in dag.outputs() {
         out.output(name, map[id.index()].expect("outputs are live"));
     }
-    out
+    (out, rough)
 }
 
 /// What the rules ask of a node.
@@ -126,6 +125,8 @@ struct Builder<'c> {
     facts: Vec<Facts>,
     counts: &'c mut [usize],
     place: Option<Place>,
+    /// Some node was made that no rule was held against.
+    rough: bool,
 }
 
 /// What the variables of a pattern stand for.
@@ -154,6 +155,7 @@ impl Builder<'_> {
         if let Some(same) = self.trivial(&op, &args, &shape, steps) {
             return same;
         }
+        self.rough |= *steps == 0;
         if *steps > 0 {
             for rule in rules_for(self.phase.by_head, &op) {
                 let Some(binding) = self.matches_root(&rule.left, &op, &args) else { continue };
@@ -163,11 +165,17 @@ impl Builder<'_> {
                 return self.widen(id, &shape);
             }
         }
-        self.push(op, args)
+        self.push_shaped(op, args, shape)
     }
 
     fn push(&mut self, op: Op, args: Args) -> NodeId {
-        let id = self.dag.push(op, args, self.place).expect("a simplified node fits");
+        let shape = self.dag.infer(&op, &args).expect("a simplified node fits");
+        self.push_shaped(op, args, shape)
+    }
+
+    /// Adds a node of this shape, which is the one that follows from its operands.
+    fn push_shaped(&mut self, op: Op, args: Args, shape: Shape) -> NodeId {
+        let id = self.dag.push_shaped(op, args, shape, self.place);
         if id.index() == self.facts.len() {
             let node = self.dag.node(id);
             let of = |k: usize| self.facts[node.args[k].index()];
@@ -241,7 +249,11 @@ impl Builder<'_> {
             }
             // Differentiation is over.
             Op::Detach if !self.phase.before_diff => Some(args[0]),
-            Op::Elem(Elem::Ln) if self.phase.before_diff => self.shift_exponents(args[0]),
+            Op::Elem(Elem::Ln) if self.phase.before_diff => {
+                let shifted = self.shift_exponents(args[0]);
+                self.rough |= shifted.is_some();
+                shifted
+            }
             Op::Arrange(arrangement) => self.compose(arrangement, args, steps),
             Op::Reduce(_, Axis::Dim(axis)) if self.dag.shape(args[0]).extent_from_right(*axis as usize) == 1 => Some(args[0]),
             // Samples are reduced entry by entry, under whatever dimensions: rules see what is below.
@@ -288,15 +300,16 @@ impl Builder<'_> {
             }
         };
         let mut operands = Args::new();
+        let mut places: Known<NodeId, u32> = Known::default();
         let mut sources = Vec::with_capacity(arrangement.sources.len());
         for source in &arrangement.sources {
             let found = source.and_then(|(k, e)| below(args[k as usize], e));
             sources.push(found.filter(|(a, _)| self.dag.as_constant(*a) != Some(0.0)).map(|(a, e)| {
-                let at = operands.iter().position(|o| *o == a).unwrap_or_else(|| {
+                let at = *places.entry(a).or_insert_with(|| {
                     operands.push(a);
-                    operands.len() - 1
+                    operands.len() as u32 - 1
                 });
-                (at as u32, e)
+                (at, e)
             }));
         }
         let composed = Arrangement { dims: arrangement.dims.clone(), sources };
@@ -316,6 +329,7 @@ impl Builder<'_> {
         if self.dag.shape(id) == shape {
             return id;
         }
+        self.rough = true;
         if self.dag.shape(id).entries() == shape.entries() && self.dag.shape(id).dims() != shape.dims() {
             let dims = shape.dims().into();
             let id = self.push(Op::Reshape(dims), smallvec::smallvec![id]);
@@ -414,7 +428,7 @@ impl Builder<'_> {
     }
 }
 
-type ByHead = std::collections::HashMap<&'static str, Vec<&'static Compiled>>;
+type ByHead = Known<&'static str, Vec<&'static Compiled>>;
 
 fn simplifying() -> &'static ByHead {
     static MAP: std::sync::OnceLock<ByHead> = std::sync::OnceLock::new();
@@ -427,7 +441,7 @@ fn stabilising() -> &'static ByHead {
 }
 
 fn by_head(rules: &'static [Compiled]) -> ByHead {
-    let mut map = ByHead::new();
+    let mut map = ByHead::default();
     for rule in rules {
         let head = match &rule.left {
             Pattern::Elem(e, _) => e.name(),
