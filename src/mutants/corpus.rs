@@ -4,7 +4,7 @@
 use super::process::guarded;
 use crate::backend::{Backend, Executable, LEAF, Leaf, prepare};
 use crate::expr::{Expr, Graph};
-use crate::kernel::ir::PassKernels;
+use crate::kernel::ir::{Access, Bin, Inst, Kernel, PassKernels, Un, V};
 use crate::op::Elem;
 use crate::pipeline::{Options, compile_function};
 use crate::real::Real;
@@ -197,6 +197,25 @@ fn passes<T: Real>(loss: Option<Expr<'_>>, results: &[(&str, Expr<'_>)]) -> Vec<
     plan.pass_kernels().cloned().collect()
 }
 
+/// Products with either sign added to either sign of what is needed no more, while their factors are: no formula is left with all of them.
+fn products() -> PassKernels {
+    let column = |k| Inst::Column(Access::fixed(k));
+    let mut insts = vec![column(0), column(1), Inst::Un(Un::Abs, V(0)), Inst::Un(Un::Sqrt, V(2)), Inst::Bin(Bin::Add, V(0), V(1))];
+    let [size, root, sum] = [V(2), V(3), V(4)];
+    for (k, (np, nc)) in [(true, true), (true, false), (false, true), (false, false)].into_iter().enumerate() {
+        let at = insts.len() as u32;
+        insts.push(Inst::Bin(Bin::Mul, sum, sum));
+        insts.push(Inst::Fma { a: size, b: root, c: V(at), np, nc });
+        insts.push(Inst::Output(Access::fixed(k), V(at + 1)));
+    }
+    let last = insts.len() as u32;
+    insts.extend([Inst::Bin(Bin::Sub, size, root), Inst::Output(Access::fixed(4), V(last))]);
+    let kernel = Kernel { insts, ..Kernel::default() };
+    let mut pass = PassKernels { steps: vec![kernel], columns: vec![(0, 0), (1, 0)], outputs: 5, ..PassKernels::default() };
+    pass.choose_lanes();
+    pass
+}
+
 /// All cases of a number type.
 pub fn cases<T: Real>() -> Vec<Case<T>> {
     let mut memory = Memory { numbers: Numbers(11), inputs: HashMap::new(), outputs: HashMap::new() };
@@ -274,6 +293,10 @@ pub fn cases<T: Real>() -> Vec<Case<T>> {
     let effects = g.param_with("effects", &[50]).gather(group);
     add("groups", Some((x * effects - y).square().sum()), &[], SHORT);
     add("sums by group", Some((x * a).sum_by(group, 50).square().sum()), &[], SHORT);
+    // So many sums that the columns are copied first.
+    let hidden = wide.matmul(g.param_with("third", &[70, 40])).tanh();
+    add("wide perceptron", Some((hidden.sum_dim(-1) - y).square().sum()), &[], SHORT);
+    out.push(Case::new(&mut memory, "products", &products(), SHORT, true));
     // Tile by tile what could be run as a whole.
     let mut by_tiles: Vec<Case<T>> = Vec::new();
     for case in out.iter().filter(|c| c.name.starts_with("Gaussian") || c.name.starts_with("several") || c.name.starts_with("extremes alone")) {
