@@ -71,17 +71,32 @@ impl Walk {
     /// Visits every entry of the result with each operand's slot; an absent operand stays at slot 0.
     #[inline(always)]
     fn visit(&self, args: &[Operand], mut entry: impl FnMut(usize, &[usize; 3])) {
-        let mut index = [0; MOST_AXES];
+        let (run, outer) = self.axes.split_last().map_or((1, &[][..]), |(run, outer)| (*run, outer));
         let mut at = [0; 3];
-        at.iter_mut().zip(args).for_each(|(at, arg)| *at = arg.base);
-        let entries: usize = self.axes.iter().product();
-        for e in 0..entries {
-            entry(e, &at);
-            // What moves with every entry has moved on when the walk has; the others turn back where an axis ends.
-            let mut turned = self.axes.len();
-            while turned > 0 {
+        let mut step = [0; 3];
+        for ((at, step), arg) in at.iter_mut().zip(&mut step).zip(args) {
+            *at = arg.base;
+            *step = match &arg.index {
+                Index::One => 0,
+                Index::Same => 1,
+                Index::Strides(moves) => moves.last().copied().unwrap_or_default(),
+            };
+        }
+        let mut index = [0; MOST_AXES];
+        let mut first = 0;
+        loop {
+            for k in 0..run {
+                entry(first + k, &std::array::from_fn(|arg| at[arg] + k * step[arg]));
+            }
+            first += run;
+            // The axes from `turned` on have ended and begin again; the one before goes on. If none does, that was all.
+            let mut turned = outer.len();
+            loop {
+                if turned == 0 {
+                    return;
+                }
                 index[turned - 1] += 1;
-                if index[turned - 1] < self.axes[turned - 1] {
+                if index[turned - 1] < outer[turned - 1] {
                     break;
                 }
                 index[turned - 1] = 0;
@@ -90,13 +105,11 @@ impl Walk {
             for (at, arg) in at.iter_mut().zip(args) {
                 match &arg.index {
                     Index::One => {}
-                    Index::Same => *at += 1,
+                    Index::Same => *at += run,
                     Index::Strides(moves) => {
-                        if turned > 0 {
-                            *at += moves[turned - 1];
-                        }
-                        for axis in turned..self.axes.len() {
-                            *at -= moves[axis] * (self.axes[axis] - 1);
+                        *at += moves[turned - 1];
+                        for axis in turned..outer.len() {
+                            *at -= moves[axis] * (outer[axis] - 1);
                         }
                     }
                 }
@@ -126,6 +139,7 @@ enum Instruction {
     },
     Copy {
         out: usize,
+        entries: usize,
         walk: Walk,
         from: SmallVec<[Operand; 3]>,
     },
@@ -186,11 +200,11 @@ impl UniformProgram {
                 }
                 Op::Broadcast(_) | Op::Detach => {
                     let (walk, from) = Walk::new(dag, slots, &node.args, node.shape.dims());
-                    Instruction::Copy { out, walk, from }
+                    Instruction::Copy { out, entries, walk, from }
                 }
                 Op::Reshape(_) => {
                     let (walk, from) = Walk::new(dag, slots, &node.args, dag.shape(node.args[0]).dims());
-                    Instruction::Copy { out, walk, from }
+                    Instruction::Copy { out, entries, walk, from }
                 }
                 Op::Arrange(a) => Instruction::Arrange { out, from: node.args.iter().map(|a| slots[a.index()]).collect(), arrangement: a.clone() },
                 Op::Reduce(fold, Axis::Dim(k)) => {
@@ -259,9 +273,12 @@ impl UniformProgram {
                         fresh[e] = elem(*op, &x);
                     });
                 }
-                Instruction::Copy { out, walk, from } => {
+                Instruction::Copy { out, entries, walk, from } => {
                     let (held, fresh) = slots.split_at_mut(*out);
-                    walk.visit(from, |e, at| fresh[e] = held[at[0]]);
+                    match &from[0] {
+                        Operand { base, index: Index::Same } => fresh[..*entries].copy_from_slice(&held[*base..base + entries]),
+                        _ => walk.visit(from, |e, at| fresh[e] = held[at[0]]),
+                    }
                 }
                 Instruction::Arrange { out, from, arrangement } => {
                     for (e, source) in arrangement.sources.iter().enumerate() {

@@ -185,7 +185,8 @@ impl<T: Real> Program<T> {
         &self.compiled.value.dag
     }
 
-    /// The simplified graph of value and gradient in the text form, which [`crate::graph::text::parse`] reads back.
+    /// The simplified graph of value and gradient in the text form, which [`crate::graph::text::parse`] reads back
+    /// ([`crate::graph::text::parse_within`], if its values have more than 2^20 entries).
     pub fn graph_text(&self) -> String {
         text::print(self.dag())
     }
