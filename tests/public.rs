@@ -54,6 +54,7 @@ fn those_shared() -> Vec<&'static str> {
         tapeless::diff::Contribution,
         tapeless::diff::Defect,
         tapeless::diff::Fault,
+        tapeless::diff::Outgoing,
         tapeless::dist::Draw,
         tapeless::error::Error,
         tapeless::error::Mistake,
