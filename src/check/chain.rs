@@ -357,7 +357,14 @@ impl Forward<'_> {
             }
             // More than a good part of the operand, or a jump within reach: first order is not enough.
             if ex[k] > 1e-6 * x[k].abs() || (ex[k] > 0.0 && (is_step(op) || from_kink(op, x).is_some())) {
-                for moved in [x[k] - CARE * ex[k], x[k] + CARE * ex[k]] {
+                // A single point may be what matters: the other operand of an equality, the 0 that is no truth.
+                let point = match op {
+                    Elem::Eq | Elem::Ne => Some(x[1 - k]),
+                    Elem::And | Elem::Or | Elem::Not => Some(0.0),
+                    _ => None,
+                };
+                let within = point.filter(|p| (p - x[k]).abs() <= CARE * ex[k]).unwrap_or(x[k]);
+                for moved in [x[k] - CARE * ex[k], x[k] + CARE * ex[k], within] {
                     let change = (replaced(op, x, k, moved) - y).abs();
                     error = if change.is_nan() { f64::INFINITY } else { error.max(change) };
                 }
