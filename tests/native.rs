@@ -80,7 +80,17 @@ fn kernels<T: Real>() -> Vec<PassKernels> {
     // Columns that a tile reads many times over.
     let hidden = wide.matmul(g.param_with("m", &[70, 48])).tanh();
     let apart = (wide - g.param_with("centres", &[9, 70])).square().sum_dim(-1);
+    // Steps that share an outermost loop: components with triangular factors, and experts whose hidden values two sums need.
+    let (near, q) = (g.data_with("near", &[14]), g.param_with("q", &[3, 14, 14]).tril());
+    let whitened = q.matmul((near - g.param_with("mu", &[3, 14])).reshape(&[3, 14, 1])).reshape(&[3, 14]);
+    let mixture = -(q.diag().ln().sum_dim(-1) - 0.5 * whitened.square().sum_dim(-1)).log_sum_exp_dim(-1).sum();
+    let inputs = near.reshape(&[1, 1, 14]);
+    let hidden_of = ((inputs * g.param_with("into", &[4, 10, 14])).sum_dim(-1) + g.param_with("shift", &[4, 10])).tanh();
+    let scores = (hidden_of * g.param_with("gate", &[4, 10])).sum_dim(-1);
+    let experts = ((hidden_of * g.param_with("out", &[4, 10])).sum_dim(-1) * scores.softmax(-1)).sum_dim(-1) - y;
     let losses = [
+        mixture,
+        experts.square().sum(),
         (hidden.sum_dim(-1) - y).square().sum() + apart.min_dim(-1).sum(),
         -tapeless::dist::normal(a, b.softplus()).log_prob(x).sum(),
         ((a * x).sin() * (b * y).exp() - x.tanh()).square().sum(),
@@ -95,7 +105,12 @@ fn kernels<T: Real>() -> Vec<PassKernels> {
     let named = [("sine", (a * x).sin()), ("wide", (wide * w + x).exp()), ("x", x * 2.0)];
     out.push(compile_function::<f64>(&named, &Options::new().backend(Backend::Interp)).unwrap().dag().clone());
     let plans: Vec<Plan<T>> = out.into_iter().map(|dag| Plan::new(dag, Backend::Interp)).collect();
-    let passes: Vec<PassKernels> = plans.iter().flat_map(|p| p.pass_kernels().cloned()).collect();
+    let mut passes: Vec<PassKernels> = plans.iter().flat_map(|p| p.pass_kernels().cloned()).collect();
+    assert!(passes.iter().any(|p| p.steps.iter().any(|s| !s.parts.is_empty())));
+    // And in turns, which passes of this size are too small for.
+    let nests = passes.iter().filter(|p| p.steps.iter().any(|s| s.dims.len() > 1));
+    let turned: Vec<PassKernels> = nests.map(|p| PassKernels { in_turns: true, ..p.clone() }).collect();
+    passes.extend(turned);
     assert!(passes.iter().any(|p| p.outputs > 0) && passes.iter().any(|p| p.tiles > 0) && passes.iter().any(|p| p.columns.len() > 64));
     passes
 }
@@ -110,6 +125,7 @@ fn run<T: Real>(executable: &dyn Executable<T>, pass: &PassKernels, columns: &[&
 
 fn stays_inside<T: Real>() {
     let mut numbers = Numbers(17);
+    let mut turned = 0;
     let lengths = (0..=33).chain([63, 64, 65, 511, 512, 513]);
     let passes = kernels::<T>();
     let mut seen = [false; 16];
@@ -120,9 +136,10 @@ fn stays_inside<T: Real>() {
                 let columns: Vec<Guarded<T>> = pass.columns.iter().map(|_| Guarded::new(len, at_end, || awkward(&mut numbers))).collect();
                 let uniforms = Guarded::new(pass.uniforms.len(), at_end, || awkward::<T>(&mut numbers));
                 let slices: Vec<&[T]> = columns.iter().map(Guarded::numbers).collect();
-                let of = |backend: Backend| {
+                let mut of = |backend: Backend| {
                     let executable = backend::prepare::<T>(backend, pass);
                     assert!(executable.describe().starts_with(backend.name()), "{}", executable.describe());
+                    turned += usize::from(executable.describe().contains("in turns"));
                     let mut outputs: Vec<Guarded<T>> = (0..pass.outputs).map(|_| Guarded::new(len, at_end, T::default)).collect();
                     let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(Guarded::numbers_mut).collect();
                     run(&*executable, pass, &slices, uniforms.numbers(), &mut parts, len)
@@ -135,6 +152,7 @@ fn stays_inside<T: Real>() {
         }
     }
     assert_eq!(seen, [true; 16]);
+    assert!(turned > 0 || native().is_empty(), "no steps took turns");
 }
 
 /// Several leaves in one call against the interpreter leaf by leaf.
@@ -394,6 +412,7 @@ fn what_it_cannot_do_is_said() {
     let x = Inst::Column(Access::fixed(0));
     let twice = Kernel {
         dims: Default::default(),
+        parts: Vec::new(),
         insts: vec![
             x.clone(),
             Inst::Bin(Bin::Add, V(0), V(0)),

@@ -27,7 +27,7 @@ pub struct Builder<T> {
 impl<T: Real> Builder<T> {
     /// An empty kernel with this loop nest.
     pub fn new(dims: Dims) -> Self {
-        Builder { kernel: Kernel { dims, insts: Vec::new() }, known: Known::default(), expand: false, shared: HashSet::new(), number: PhantomData }
+        Builder { kernel: Kernel { dims, ..Kernel::default() }, known: Known::default(), expand: false, shared: HashSet::new(), number: PhantomData }
     }
 
     /// Adds an instruction, or finds the equal one. Sinks are always added.

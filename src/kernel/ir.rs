@@ -7,6 +7,8 @@ use super::arith::Slow;
 use crate::graph::Fold;
 use crate::shape::Dims;
 use smallvec::SmallVec;
+use std::borrow::Cow;
+use std::ops::Range;
 
 /// The value of the instruction at this position.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -294,11 +296,29 @@ impl Kernel {
     }
 }
 
+/// Part of a nest: some turns of the last loop but one, and in each of those the same of the last.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// Turns of the last loop but one.
+    pub rows: Range<u32>,
+    /// Turns of the last.
+    pub columns: Range<u32>,
+}
+
+impl Part {
+    /// How many points.
+    pub fn points(&self) -> usize {
+        self.rows.len() * self.columns.len()
+    }
+}
+
 /// One step of a pass.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Kernel {
     /// The static loop nest, outermost first; empty for a kernel without one.
     pub dims: Dims,
+    /// The parts of the two innermost loops that are gone through, one after the other; none if that is all of them.
+    pub parts: Vec<Part>,
     /// The instructions in order.
     pub insts: Vec<Inst>,
 }
@@ -331,7 +351,30 @@ impl Kernel {
             map[k] = V(insts.len() as u32);
             insts.push(inst.map(|v| map[v.index()]));
         }
-        Kernel { dims: self.dims.clone(), insts }
+        Kernel { dims: self.dims.clone(), parts: self.parts.clone(), insts }
+    }
+
+    /// How many points it is run at.
+    pub fn points(&self) -> usize {
+        match (&self.parts[..], self.dims.len().checked_sub(2)) {
+            ([], _) | (_, None) => self.dims.iter().product(),
+            (parts, Some(outer)) => self.dims[..outer].iter().product::<usize>() * parts.iter().map(Part::points).sum::<usize>(),
+        }
+    }
+
+    /// Kernels that go through all of their nests, one for each part.
+    pub fn whole(&self) -> Cow<'_, [Kernel]> {
+        let (false, Some(row)) = (self.parts.is_empty(), self.dims.len().checked_sub(2)) else { return Cow::Borrowed(std::slice::from_ref(self)) };
+        let one = |part: &Part| {
+            let mut out = Kernel { parts: Vec::new(), ..self.clone() };
+            (out.dims[row], out.dims[row + 1]) = (part.rows.len(), part.columns.len());
+            for at in out.insts.iter_mut().filter_map(Inst::access_mut) {
+                let stride = |axis: usize| at.strides.get(axis).copied().unwrap_or(0);
+                at.base += stride(row) * part.rows.start + stride(row + 1) * part.columns.start;
+            }
+            out
+        };
+        Cow::Owned(self.parts.iter().map(one).collect())
     }
 }
 
@@ -398,6 +441,8 @@ pub struct PassKernels {
     pub lane_bytes: usize,
     /// A leaf is run tile by tile, tile buffers or not: columns come that way.
     pub by_tiles: bool,
+    /// Native code takes the turns of an outermost loop that steps share together.
+    pub in_turns: bool,
     /// Maxima that are wanted before the sums of the same samples are made.
     pub ahead: Option<Box<Ahead>>,
 }
@@ -450,6 +495,6 @@ impl PassKernels {
     /// Instructions executed per sample, roughly: for deciding whether threads pay.
     pub fn cost(&self) -> usize {
         let math = |k: &Kernel| k.insts.iter().map(|i| if matches!(i, Inst::Math(..)) { 20 } else { 1 }).sum::<usize>();
-        self.steps.iter().map(|k| k.dims.iter().product::<usize>() * math(k)).sum()
+        self.steps.iter().map(|k| k.points() * math(k)).sum()
     }
 }

@@ -6,6 +6,7 @@ pub mod contract;
 pub mod ir;
 pub mod lower;
 pub mod math;
+mod parts;
 pub mod pass;
 pub mod text;
 pub mod uniform;

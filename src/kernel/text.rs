@@ -22,6 +22,9 @@ pub fn print(pass: &PassKernels, columns: &[String]) -> String {
         for (axis, d) in kernel.dims.iter().enumerate() {
             let _ = write!(out, "{} i{axis} < {d}", if axis == 0 { ": for" } else { "," });
         }
+        for (k, part) in kernel.parts.iter().enumerate() {
+            let _ = write!(out, "{} {:?} x {:?}", if k == 0 { ", of the last two" } else { "," }, part.rows, part.columns);
+        }
         out.push('\n');
         for (v, inst) in kernel.insts.iter().enumerate() {
             let _ = writeln!(out, "  {}", line(v, inst, columns));

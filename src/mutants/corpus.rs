@@ -296,7 +296,18 @@ pub fn cases<T: Real>() -> Vec<Case<T>> {
     // So many sums that the columns are copied first.
     let hidden = wide.matmul(g.param_with("third", &[70, 40])).tanh();
     add("wide perceptron", Some((hidden.sum_dim(-1) - y).square().sum()), &[], SHORT);
+    // Components with triangular factors.
+    let (near, q) = (g.data_with("near", &[14]), g.param_with("q", &[3, 14, 14]).tril());
+    let whitened = q.matmul((near - g.param_with("mu", &[3, 14])).reshape(&[3, 14, 1])).reshape(&[3, 14]);
+    add("mixture", Some(-(-0.5 * whitened.square().sum_dim(-1)).log_sum_exp_dim(-1).sum()), &[], SHORT);
     out.push(Case::new(&mut memory, "products", &products(), SHORT, true));
+    // Steps in turns, which passes of this size are too small for.
+    let mut in_turns: Vec<Case<T>> = Vec::new();
+    for case in out.iter().filter(|c| c.name.starts_with("mixture")) {
+        let pass = PassKernels { in_turns: true, ..case.pass.clone() };
+        in_turns.push(Case::new(&mut memory, &format!("{}, in turns", case.name), &pass, &[0, 5, 37, 203], true));
+    }
+    out.extend(in_turns);
     // Tile by tile what could be run as a whole.
     let mut by_tiles: Vec<Case<T>> = Vec::new();
     for case in out.iter().filter(|c| c.name.starts_with("Gaussian") || c.name.starts_with("several") || c.name.starts_with("extremes alone")) {

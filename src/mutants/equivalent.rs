@@ -92,11 +92,6 @@ pub const EQUIVALENT: &[(&str, &str, &str)] = &[
         "a run that starts at the first sample adds 0; one that doesn't leaves whole groups to the loop over what is left",
     ),
     (
-        "samples.rs: self.mov(Register::R9, memory(Register::RDI, end));",
-        "Dropped",
-        "where the leaf ends is there already; else whole groups are left to the loop over what is left",
-    ),
-    (
         "operations.rs: self.two(what, to, x, y);",
         "Vpaddd&Vpaddq|Vpsubd&Vpsubq|Vpsubq&Vpsubd",
         "in exponents of recipes no carry or borrow leaves a lane, and their lower halves are 0",

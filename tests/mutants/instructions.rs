@@ -163,5 +163,5 @@ pub fn changed<T: Real>(kernel: &Kernel, at: usize, change: &Change) -> Kernel {
         };
         map.push(v);
     }
-    Kernel { dims: kernel.dims.clone(), insts }
+    Kernel { insts, ..kernel.clone() }
 }

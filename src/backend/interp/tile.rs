@@ -87,8 +87,8 @@ impl<T: Real> TileProgram<T> {
     pub fn new(pass: &PassKernels) -> Self {
         let mut registers = pass.tiles;
         let mut steps = Vec::new();
-        for kernel in &pass.steps {
-            let (step, used) = step::<T>(kernel, pass.tiles);
+        for kernel in pass.steps.iter().flat_map(|kernel| kernel.whole().into_owned()) {
+            let (step, used) = step::<T>(&kernel, pass.tiles);
             registers = registers.max(used);
             steps.push(step);
         }

@@ -9,7 +9,8 @@
 //! rbx r12 r13 r14 r15 rbp   pointers to columns, outputs and entries at the nest's point, as many as fit
 //!
 //! words:  0 first sample, in bytes   8 end   16 lanes   24 uniforms   32 constants   40 tile buffers   48 mends slow lanes   56 sums
-//!         64 whether the columns are too large for a cache   72 end of the leaf at hand   80.. columns, each at the first sample, then outputs
+//!         64 whether the columns are too large for a cache   72 end of the leaf at hand   80 turn of the outermost loop
+//!         88.. columns, each at the first sample, then outputs
 //!
 //! rsp (64-byte aligned):
 //!   one pointer for each strided address; one counter for each loop of the nest
@@ -42,8 +43,10 @@ pub mod words {
     pub const FAR: i64 = 64;
     /// Behind the last sample of the leaf at hand: kept by code that runs over several.
     pub const LEAF_END: i64 = 72;
+    /// Which turn of the outermost loop is to be taken, by a step that takes one.
+    pub const TURN: i64 = 80;
     /// How many words come before the columns.
-    pub const COLUMNS: usize = 10;
+    pub const COLUMNS: usize = 11;
 }
 
 /// Offsets into the frame.

@@ -77,6 +77,10 @@ pub struct Role<'p> {
     pub asking: &'p [bool],
     /// How many blocks go through the nest together, if not all do.
     pub blocks: usize,
+    /// It takes one turn of its outermost loop, which the call's words say.
+    pub one_turn: bool,
+    /// The accumulators are more than the first cache holds.
+    pub many_accumulators: bool,
 }
 
 /// Emits a step.
@@ -101,6 +105,8 @@ pub fn step<I: Isa>(program: &Program, sizes: Sizes, pool: &mut Pool, role: Role
         pinned: Vec::new(),
         kept: Vec::new(),
         blocks: role.blocks,
+        one_turn: role.one_turn,
+        asks_accumulators: role.many_accumulators,
         sums: Vec::new(),
         starts: false,
         identities: HashMap::new(),
@@ -155,6 +161,10 @@ pub(super) struct Function<'p, I> {
     pub(super) kept: Vec<(Entry, Vec<u8>)>,
     /// Blocks that go through the nest together, or 0.
     pub(super) blocks: usize,
+    /// The outermost loop takes one turn, which the call's words say.
+    one_turn: bool,
+    /// At a point of the nest the cache is asked for the next one's accumulators.
+    pub(super) asks_accumulators: bool,
     /// Sums through tile buffers that those blocks keep in registers.
     pub(super) sums: Vec<(Entry, Vec<u8>)>,
     /// Accumulators start from their identities here.
@@ -314,10 +324,16 @@ impl<I: Isa> Function<'_, I> {
             };
             let from = memory(base, first + i64::from(at.base) * unit(*table));
             self.body.put(Instruction::with2(Encoding::Lea_r64_m, Register::RAX, from));
+            let outermost = at.strides.first().map_or(0, |s| i64::from(*s) * unit(*table));
+            if self.one_turn && outermost != 0 {
+                self.body.put(Instruction::with3(Encoding::Imul_r64_rm64_imm32, Register::R11, memory(Register::RDI, words::TURN), outermost as i32));
+                self.body.put(Instruction::with2(Encoding::Add_r64_rm64, Register::RAX, Register::R11));
+            }
             self.body.put(Instruction::with2(Encoding::Mov_rm64_r64, memory(Register::RSP, frame.pointer(k)), Register::RAX));
         }
         let mut labels = Vec::new();
         for (axis, extent) in dims.iter().enumerate() {
+            let extent = if self.one_turn && axis == 0 { &1 } else { extent };
             self.body.put(Instruction::with2(Encoding::Mov_rm64_imm32, memory(Register::RSP, frame.counter(axis)), *extent as i32));
             if samples == Samples::Together && axis + 1 == dims.len() {
                 self.sums_to_and_fro(true);

@@ -47,21 +47,21 @@ pub struct Jammed {
 }
 
 /// The kernel as one or several that run one after the other, each taking groups of points at once. A kernel without a nest, or with a long
-/// body, stays as it is.
-pub fn jam(kernel: &Kernel, group: Group) -> Vec<Jammed> {
+/// body, stays as it is. `one_turn`: of the outermost dimension no more than one point at a time.
+pub fn jam(kernel: &Kernel, group: Group, one_turn: bool) -> Vec<Jammed> {
     let rank = kernel.dims.len();
     if rank == 0 || kernel.insts.len() > SHORT {
         return vec![Jammed { kernel: kernel.clone(), blocks: 0 }];
     }
     let sinks = kernel.insts.iter().filter(|inst| inst.is_sink()).count();
     if let Some(axis) = summed(kernel).filter(|_| sinks <= group.sums) {
-        return sums(&with_last(kernel, axis), Group { sums: group.sums / sinks, ..group });
+        return sums(&with_last(kernel, axis), Group { sums: if one_turn && rank == 2 { 1 } else { group.sums / sinks }, ..group });
     }
     let mut by = vec![1; rank];
     // A sum over both of two dimensions has one order only: point by point along the last.
     let both = |at: &Access| rank > 1 && at.strides.iter().rev().take(2).all(|s| *s == 0);
     let mixed = kernel.insts.iter().any(|inst| matches!(inst, Inst::Fold(_, at, _) | Inst::FoldProduct(at, ..) if both(at) || at.strides.is_empty()));
-    if rank == 1 || mixed {
+    if rank == 1 || mixed || one_turn && rank == 2 {
         by[rank - 1] = even(kernel.dims[rank - 1], group.single);
     } else {
         by[rank - 2] = group.rows.min(kernel.dims[rank - 2]);
@@ -102,7 +102,11 @@ fn with_last(kernel: &Kernel, axis: usize) -> Kernel {
         0 => at.clone(),
         _ => Access { base: at.base, strides: order.iter().map(|k| at.strides[*k]).collect() },
     };
-    Kernel { dims: order.iter().map(|k| kernel.dims[*k]).collect(), insts: kernel.insts.iter().map(|inst| moved(inst.clone(), &at)).collect() }
+    Kernel {
+        dims: order.iter().map(|k| kernel.dims[*k]).collect(),
+        insts: kernel.insts.iter().map(|inst| moved(inst.clone(), &at)).collect(),
+        ..Kernel::default()
+    }
 }
 
 /// A kernel of sums over its last dimension.
@@ -159,7 +163,7 @@ fn piece(kernel: &Kernel, region: &[(usize, usize)], folds: bool) -> Kernel {
         let mut axis = rank;
         loop {
             if axis == 0 {
-                return Kernel { dims, insts: out.finish() };
+                return Kernel { dims, insts: out.finish(), ..Kernel::default() };
             }
             axis -= 1;
             point[axis] += 1;
@@ -276,9 +280,12 @@ mod tests {
     #[test]
     fn a_product_over_seven_is_taken_by_four_and_three() {
         let at = |base, stride| Access { base, strides: smallvec::smallvec![stride] };
-        let kernel =
-            Kernel { dims: smallvec::smallvec![7], insts: vec![Inst::Column(at(2, 1)), Inst::Uniform(at(0, 1)), Inst::FoldProduct(at(0, 0), V(0), V(1))] };
-        let pieces = jam(&kernel, GROUP);
+        let kernel = Kernel {
+            dims: smallvec::smallvec![7],
+            insts: vec![Inst::Column(at(2, 1)), Inst::Uniform(at(0, 1)), Inst::FoldProduct(at(0, 0), V(0), V(1))],
+            ..Kernel::default()
+        };
+        let pieces = jam(&kernel, GROUP, false);
         let dims: Vec<&[usize]> = pieces.iter().map(|j| &j.kernel.dims[..]).collect();
         assert_eq!(dims, [&[1], &[1]]);
         assert!(pieces.iter().all(|j| j.blocks == 0));
@@ -292,7 +299,7 @@ mod tests {
         // z[k] += x[j] * w[j, k], j of 32, k of 10.
         let at = |base, strides: [u32; 2]| Access { base, strides: strides.into_iter().collect() };
         let insts = vec![Inst::Column(at(0, [1, 0])), Inst::Uniform(at(0, [10, 1])), Inst::FoldProduct(at(0, [0, 1]), V(0), V(1))];
-        let pieces = jam(&Kernel { dims: smallvec::smallvec![32, 10], insts }, GROUP);
+        let pieces = jam(&Kernel { dims: smallvec::smallvec![32, 10], insts, ..Kernel::default() }, GROUP, false);
         let [only] = &pieces[..] else { panic!("{} pieces", pieces.len()) };
         assert_eq!((&only.kernel.dims[..], only.blocks), (&[2, 16][..], 4));
         let printed = printed(&pieces);

@@ -25,11 +25,12 @@ mod pack;
 mod pages;
 mod registers;
 mod samples;
+mod turns;
 
 use super::{Executable, LEAF, Leaf, Scratch, combine_lanes};
 use crate::graph::Fold;
 use crate::kernel::build::expand;
-use crate::kernel::ir::{Access, Inst, Kernel, PassKernels};
+use crate::kernel::ir::{Access, Inst, Kernel, Part, PassKernels};
 use crate::real::Real;
 use body::Sizes;
 use code::{Bytes, Note};
@@ -37,10 +38,12 @@ use cpu::{HasAvx2, HasAvx512, Target};
 use frame::words;
 use function::Role;
 use isa::{Avx2, Avx512, Isa};
-use jam::{Jammed, jam};
+use jam::{Group, Jammed, jam};
 use machine::{Pool, Program};
 use pages::Pages;
 use std::fmt;
+use std::ops::Range;
+use turns::{Run, Turned, turned};
 
 /// Columns, buffers and outputs of a tile together: they stay in the L2 cache from one step to the next. Measured (f64, one thread, Zen 5 server with
 /// 48 KiB of L1 and 1 MiB of L2, 2026-11-22; ms for 128, 256, 384, 512 KiB): logistic on 100 columns 6.4, 5.5, 5.7, 6.1.
@@ -54,6 +57,8 @@ const FEW_ACCUMULATORS: usize = 64 << 10;
 /// And beyond so many they leave the L2 cache, so that the shortest tile is twice as long: a mixture of 100 Gaussians in 64 dimensions, 4096 samples, with
 /// 64, 128, 256 samples: 220, 168, 170.
 const MANY_ACCUMULATORS: usize = 1 << 20;
+/// Buffers of a tile that a turn writes and reads, where steps take turns. 100 Gaussians in 64 dimensions, 4096 samples, with 192, 384, 768, 1536 KiB, ms: `f64` 106, 98, 95, 111; `f32` 103, 80, 65, 53.
+const TILE_BYTES_OF_TURNS: usize = 768 << 10;
 /// Samples in a tile where no step waits for another: as many as come in a call.
 const WHOLE: usize = LEAVES * LEAF;
 /// Samples in a tile at most, where steps share tile buffers.
@@ -95,6 +100,8 @@ pub struct Jit<T> {
     pages: Pages,
     notes: Vec<(u32, Note)>,
     steps: Vec<Step<T>>,
+    /// In which order they are called.
+    runs: Vec<Run>,
     /// Where the function starts that adds up lanes, if the steps don't.
     sums: Option<usize>,
     /// The pass's only function adds up the lanes of each leaf.
@@ -133,8 +140,8 @@ pub struct Jit<T> {
 struct Step<T> {
     /// Where its function starts.
     offset: usize,
-    /// Tile buffers that folds start from, with their identity.
-    starts: Vec<(usize, T)>,
+    /// Tile buffers that folds start from, how much further those of the next turn lie, and their identity.
+    starts: Vec<(usize, usize, T)>,
 }
 
 impl<T> fmt::Debug for Jit<T> {
@@ -163,13 +170,14 @@ impl<T: Real> Jit<T> {
     }
 
     fn compile<I: Isa>(pass: &PassKernels, target: Target) -> Result<Self, String> {
-        let pass = &*pack::pack(pass, I::GROUP.columns);
-        check(pass)?;
         let size = size_of::<T>();
+        let Turned { pass, runs, locals } = prepared(pass, I::GROUP);
+        let pass = &*pass;
+        check(pass)?;
         let lanes = pass.lanes::<T>();
-        let tile = tile(pass, size);
+        let tile = tile(pass, size, locals);
         // Each step's kernels, and which of their loads ask the cache for the samples to come.
-        let kernels: Vec<Vec<Jammed>> = pass.steps.iter().map(|kernel| jam(&expand::<T>(kernel), I::GROUP)).collect();
+        let kernels: Vec<Vec<Jammed>> = jammed::<T>(pass, &runs, I::GROUP);
         let mut asking = asking(kernels.iter().flatten().map(|j| &j.kernel), pass.columns.len()).into_iter();
         let ahead = if pass.tiles == 0 { (AHEAD / pass.columns.len().max(1) / 64 * 64).clamp(NEAREST, FURTHEST) } else { tile * size };
         let columns = pass.columns.len() + pass.made.len();
@@ -182,12 +190,22 @@ impl<T: Real> Jit<T> {
         let mut self_starting = true;
         let mut adds_up = false;
         let extremes = pass.accumulators.iter().any(|(f, _)| *f != Fold::Sum);
-        for (kernel, parts) in pass.steps.iter().zip(&kernels) {
-            let mut starts = starts(kernel);
+        let many = pass.accumulators.len() * pass.lane_bytes > FEW_ACCUMULATORS;
+        let mut offsets: Vec<Range<usize>> = Vec::new();
+        for ((kernel, parts), turns) in pass.steps.iter().zip(&kernels).zip(turns_of(&runs)) {
+            let first = steps.len();
+            let mut starts = starts(kernel, turns.is_some());
             let alone = pass.steps.len() == 1 && parts.len() == 1 && !extremes;
             for (part, asking) in parts.iter().zip(&mut asking) {
                 let program = Program::new::<T>(&part.kernel, &mut pool, I::MASKS)?;
-                let role = Role { whole: !by_tiles, alone: alone.then_some(pass.accumulators.len()), asking: &asking, blocks: part.blocks };
+                let role = Role {
+                    whole: !by_tiles,
+                    alone: alone.then_some(pass.accumulators.len()),
+                    asking: &asking,
+                    blocks: part.blocks,
+                    one_turn: turns.is_some(),
+                    many_accumulators: many,
+                };
                 let emitted = function::step::<I>(&program, sizes, &mut pool, role)?;
                 spills = spills.max(emitted.slots);
                 adds_up |= emitted.sums;
@@ -198,7 +216,9 @@ impl<T: Real> Jit<T> {
                 emitted.code.encode(&mut bytes);
                 steps.push(Step { offset, starts: std::mem::take(&mut starts) });
             }
+            offsets.push(first..steps.len());
         }
+        let runs = runs.into_iter().map(|run| Run { steps: functions(&offsets[run.steps]), turns: run.turns }).collect();
         let mut sums = None;
         if !adds_up && pass.accumulators.iter().any(|(f, _)| *f == Fold::Sum) {
             bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
@@ -220,6 +240,7 @@ impl<T: Real> Jit<T> {
             code_bytes: bytes.code.len(),
             notes: bytes.notes,
             steps,
+            runs,
             sums,
             adds_up,
             // Columns made for a leaf are there for one.
@@ -257,8 +278,8 @@ impl<T: Real> Jit<T> {
             Target::Avx512(_) => Avx512::GROUP,
             Target::Avx2(_) => Avx2::GROUP,
         };
-        let pass = pack::pack(pass, group.columns);
-        let kernels: Vec<Jammed> = pass.steps.iter().flat_map(|kernel| jam(&expand::<T>(kernel), group)).collect();
+        let Turned { pass, runs, .. } = prepared(pass, group);
+        let kernels: Vec<Jammed> = jammed::<T>(&pass, &runs, group).into_iter().flatten().collect();
         for (k, (step, kernel)) in self.steps.iter().zip(&kernels).enumerate() {
             let end = self.steps.get(k + 1).map(|s| s.offset).or(self.sums).unwrap_or(self.code_bytes);
             out += &format!("step {k}, {} bytes\n", end - step.offset);
@@ -272,10 +293,35 @@ impl<T: Real> Jit<T> {
     }
 }
 
+/// The pass as it is compiled: columns that are read often in tiles, steps in turns if they are to be.
+fn prepared(pass: &PassKernels, group: Group) -> Turned<'_> {
+    let packed = pack::pack(pass, group.columns);
+    if packed.in_turns { turned(packed) } else { Turned::whole(packed) }
+}
+
+/// For each step the turns of its run.
+fn turns_of(runs: &[Run]) -> impl Iterator<Item = Option<usize>> {
+    runs.iter().flat_map(|run| run.steps.clone().map(|_| run.turns))
+}
+
+/// Each step's kernels.
+fn jammed<T: Real>(pass: &PassKernels, runs: &[Run], group: Group) -> Vec<Vec<Jammed>> {
+    let of = |kernel: &Kernel, turns: Option<usize>| kernel.whole().iter().flat_map(|part| jam(&expand::<T>(part), group, turns.is_some())).collect();
+    pass.steps.iter().zip(turns_of(runs)).map(|(kernel, turns)| of(kernel, turns)).collect()
+}
+
+/// The functions of some steps, given those of each.
+fn functions(of: &[Range<usize>]) -> Range<usize> {
+    of.first().map_or(0, |r| r.start)..of.last().map_or(0, |r| r.end)
+}
+
 /// Samples in a tile: all of a leaf if no step waits for another.
-fn tile(pass: &PassKernels, size: usize) -> usize {
+fn tile(pass: &PassKernels, size: usize, locals: usize) -> usize {
     if pass.tiles == 0 {
         return WHOLE;
+    }
+    if locals > 0 {
+        return (TILE_BYTES_OF_TURNS / (locals * size) / SHORTEST_TILE * SHORTEST_TILE).clamp(SHORTEST_TILE, LONGEST_TILE);
     }
     let few = pass.accumulators.len() * pass.lane_bytes <= FEW_ACCUMULATORS;
     let sums = few && pass.steps.iter().any(jam::sums_stay);
@@ -357,6 +403,15 @@ fn check(pass: &PassKernels) -> Result<(), String> {
         if kernel.dims.contains(&0) {
             return Err("a loop over nothing".into());
         }
+        let mut free = 0;
+        for Part { rows, columns } in &kernel.parts {
+            let [.., all_rows, all_columns] = kernel.dims[..] else { return Err("a part of no nest".into()) };
+            let inside = rows.end as usize <= all_rows && columns.end as usize <= all_columns;
+            if !inside || rows.start < free || rows.is_empty() || columns.is_empty() {
+                return Err(format!("a part of {rows:?} x {columns:?} of {all_rows} x {all_columns}"));
+            }
+            free = rows.end;
+        }
         let mut accumulated = Vec::new();
         for inst in &kernel.insts {
             let (at, len, what) = match inst {
@@ -384,16 +439,22 @@ fn check(pass: &PassKernels) -> Result<(), String> {
     Ok(())
 }
 
-/// The buffers that folds go through, with the folds' identities.
-fn starts<T: Real>(kernel: &Kernel) -> Vec<(usize, T)> {
-    let mut out: Vec<(usize, T)> = Vec::new();
+/// The buffers that folds go through, with the folds' identities: all of them, or those of the first turn and the distance to the next.
+fn starts<T: Real>(kernel: &Kernel, one_turn: bool) -> Vec<(usize, usize, T)> {
+    let mut out: Vec<(usize, usize, T)> = Vec::new();
     for inst in &kernel.insts {
         let (fold, at) = match inst {
             Inst::Fold(fold, at, _) => (*fold, at),
             Inst::FoldProduct(at, ..) => (Fold::Sum, at),
             _ => continue,
         };
-        out.extend(targets(at, &kernel.dims).into_iter().map(|t| (t, T::from_f64(fold.identity()))));
+        let (dims, further) = if one_turn {
+            (kernel.dims.iter().enumerate().map(|(k, d)| if k == 0 { 1 } else { *d }).collect(), at.strides.first())
+        } else {
+            (kernel.dims.clone(), None)
+        };
+        let further = further.map_or(0, |s| *s as usize);
+        out.extend(targets(at, &dims).into_iter().map(|t| (t, further, T::from_f64(fold.identity()))));
     }
     out
 }
@@ -425,7 +486,14 @@ impl<T: Real> Executable<T> for Jit<T> {
 
     fn describe(&self) -> String {
         let Jit { steps, code_bytes, spills, tile, .. } = self;
-        format!("{}, {} functions, {code_bytes} bytes of code ({}), {spills} spill slots, tiles of {tile} samples", self.name(), steps.len(), self.pages.way)
+        let turns: usize = self.runs.iter().filter(|run| run.turns.is_some()).map(|run| run.steps.len()).sum();
+        let turns = if turns > 0 { format!(" ({turns} in turns)") } else { String::new() };
+        format!(
+            "{}, {} functions{turns}, {code_bytes} bytes of code ({}), {spills} spill slots, tiles of {tile} samples",
+            self.name(),
+            steps.len(),
+            self.pages.way
+        )
     }
 
     fn assembly(&self, pass: &PassKernels, columns: &[String]) -> Option<String> {
@@ -523,13 +591,16 @@ impl<T: Real> Jit<T> {
                     }
                 }
             }
-            for step in &self.steps {
-                for (buffer, identity) in &step.starts {
-                    tiles[buffer * self.pitch()..][..n].fill(*identity);
+            for (step, turn) in
+                self.runs.iter().flat_map(|run| (0..run.turns.unwrap_or(1)).flat_map(|turn| self.steps[run.steps.clone()].iter().map(move |s| (s, turn))))
+            {
+                for (buffer, further, identity) in &step.starts {
+                    tiles[(buffer + further * turn) * self.pitch()..][..n].fill(*identity);
                 }
                 words[words::START as usize / 8] = done * size;
                 words[words::END as usize / 8] = (done + n) * size;
                 words[words::TILES as usize / 8] = (tiles.as_mut_ptr() as usize).wrapping_sub(done * size);
+                words[words::TURN as usize / 8] = turn;
                 // SAFETY: `step.offset` is where `compile` had a function for this target encoded. The words were just filled in: columns and
                 // outputs cut to the leaf's samples, of which `done..done + n` are a part, or a buffer that holds those, lanes, tile buffers and uniforms of the lengths
                 // asserted above, which `check` held every access against; none of them is looked at until the function returns.

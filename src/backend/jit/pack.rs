@@ -56,7 +56,7 @@ pub fn pack(pass: &PassKernels, shared: usize) -> Cow<'_, PassKernels> {
             out.tiles += len;
             let at = |base| Access { base, strides: if len > 1 { smallvec::smallvec![1] } else { Default::default() } };
             let dims = if len > 1 { smallvec::smallvec![len] } else { Default::default() };
-            copies.push(Kernel { dims, insts: vec![Inst::Column(at(from)), Inst::Store(at(to), V(0))] });
+            copies.push(Kernel { dims, insts: vec![Inst::Column(at(from)), Inst::Store(at(to), V(0))], ..Kernel::default() });
         }
         c += len.max(1);
     }
@@ -84,8 +84,8 @@ mod tests {
             Inst::FoldProduct(Access { base: 0, strides: smallvec![1, 0] }, V(0), V(1)),
         ];
         let steps = vec![
-            Kernel { dims: smallvec![rows, len], insts: product },
-            Kernel { dims: Default::default(), insts: vec![Inst::Column(Access::fixed(other as usize)), Inst::Tile(Access::fixed(0))] },
+            Kernel { dims: smallvec![rows, len], insts: product, ..Kernel::default() },
+            Kernel { insts: vec![Inst::Column(Access::fixed(other as usize)), Inst::Tile(Access::fixed(0))], ..Kernel::default() },
         ];
         PassKernels { steps, columns: (0..20).map(|k| (0, k)).collect(), tiles: rows, ..PassKernels::default() }
     }

@@ -1,5 +1,6 @@
 //! The loops over samples at a point of the nest: whole groups of blocks, what is left of them under masks, and leaf by leaf where one function does all.
 
+use super::LINE;
 use super::beside::BLOCKS;
 use super::body::{Rm, memory, tail};
 use super::code::{Label, Note, When};
@@ -161,10 +162,17 @@ impl<I: Isa> Function<'_, I> {
             for (k, r) in registers.iter().enumerate() {
                 self.body.block = k;
                 let at = self.body.address(Table::Accumulator, e);
-                if into {
-                    self.body.one(Vop::Load, I::vector(*r), Rm::Mem(at));
-                } else {
+                if !into {
                     self.body.store(Vop::Store, at, I::vector(*r));
+                    continue;
+                }
+                self.body.one(Vop::Load, I::vector(*r), Rm::Mem(at));
+                // Those of the next point come from afar while this one's samples are gone through.
+                if let (0, true, Entry::Strided(n, _)) = (k % (LINE / I::BYTES), self.asks_accumulators, e)
+                    && let Some(stride) = self.program.strided[n as usize].1.strides.last().filter(|s| **s != 0)
+                {
+                    let next = memory(at.base, at.displacement + i64::from(*stride) * self.sizes.lanes as i64);
+                    self.body.put(Instruction::with1(Encoding::Prefetcht0_m8, next));
                 }
             }
         }
