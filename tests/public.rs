@@ -105,6 +105,7 @@ fn those_shared() -> Vec<&'static str> {
         tapeless::kernel::ir::Made,
         tapeless::kernel::ir::Mask,
         tapeless::kernel::ir::MathFn,
+        tapeless::kernel::ir::Part,
         tapeless::kernel::ir::PassKernels,
         tapeless::kernel::ir::Shift,
         tapeless::kernel::ir::Un,

@@ -202,13 +202,15 @@ impl<'g> Expr<'g> {
     }
 
     /// The lower triangle of the last two dimensions, diagonal included, zero above.
+    ///
+    /// Sums of products with a large one are computed without most of the zeros, so that a factor there that isn't finite may have no part in them.
     #[track_caller]
     pub fn tril(self) -> Expr<'g> {
         let Some((shape, n)) = self.matrix("tril") else { return self.poisoned() };
         self.arranged(&shape, |i| (i[n] >= i[n + 1]).then(|| position(&shape, i)))
     }
 
-    /// The upper triangle of the last two dimensions, diagonal included, zero below.
+    /// The upper triangle of the last two dimensions, diagonal included, zero below; its zeros are left out of sums as those of [`Expr::tril`] are.
     #[track_caller]
     pub fn triu(self) -> Expr<'g> {
         let Some((shape, n)) = self.matrix("triu") else { return self.poisoned() };

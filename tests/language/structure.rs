@@ -133,3 +133,44 @@ fn mistakes_name_shapes_and_place() {
         assert!(text.contains(words) && text.contains("structure.rs"), "{text}");
     }
 }
+
+/// Sums of products with a triangle leave out what it lacks; value and gradient are those of loops over what it has.
+#[test]
+fn triangles_are_gone_through_without_what_they_lack() {
+    const D: usize = 40;
+    let number = |k: usize| ((k as f64 * 0.618_033_988_749_895).fract() - 0.5) * 0.8;
+    let samples = 37;
+    let columns: Vec<Vec<f64>> = (0..D).map(|j| (0..samples).map(|i| number(j * samples + i)).collect()).collect();
+    let (raw, mean): (Vec<f64>, Vec<f64>) = ((0..2 * D * D).map(|k| number(k + 7)).collect(), (0..D).map(|k| number(k + 3)).collect());
+    for lower in [true, false] {
+        let inside = |i: usize, j: usize| if lower { j <= i } else { j >= i };
+        let g = Graph::new();
+        let (x, m, t) = (g.data_with("x", &[D]), g.param_with("m", &[D]), g.param_with("t", &[2, D, D]));
+        let t = if lower { t.tril() } else { t.triu() };
+        let z = t.matmul((x - m).reshape(&[D, 1])).reshape(&[2, D]);
+        let program = z.square().sum().compile().unwrap();
+        assert!(program.kernels().contains(if lower { "of the last two 0..8 x 0..8, 8..16 x 0..16" } else { "of the last two 0..8 x 0..40, 8..16 x 8..40" }));
+        let theta = program.params([("m", mean.clone()), ("t", raw.clone())]).unwrap();
+        let data = program.bind([("x", columns.iter().map(Vec::as_slice).collect::<Vec<_>>())]).unwrap();
+        let (value, grad) = data.value_and_grad(&theta).unwrap();
+        let (mut expected, mut by_t, mut by_m) = (0.0, vec![0.0; 2 * D * D], vec![0.0; D]);
+        for s in 0..samples {
+            let y: Vec<f64> = (0..D).map(|j| columns[j][s] - mean[j]).collect();
+            for row in 0..2 * D {
+                let own = (0..D).filter(|j| inside(row % D, *j));
+                let z: f64 = own.clone().map(|j| raw[row * D + j] * y[j]).sum();
+                expected += z * z;
+                for j in own {
+                    by_t[row * D + j] += 2.0 * z * y[j];
+                    by_m[j] -= 2.0 * z * raw[row * D + j];
+                }
+            }
+        }
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-12 * (1.0 + b.abs());
+        assert!(close(value, expected), "{value} {expected}");
+        for (name, expected) in [("t", &by_t), ("m", &by_m)] {
+            let found = grad.get(name).unwrap();
+            assert!(found.iter().zip(expected).all(|(a, b)| close(*a, *b)), "{name}, lower: {lower}");
+        }
+    }
+}

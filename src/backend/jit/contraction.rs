@@ -6,17 +6,64 @@
 //!   for k by some                 sums of these entries and blocks into registers
 //!     for j                       w[j, k..] into registers; for each block x[j], and a product for each of its sums
 //!                                 sums back into the tile
+//!   the same for other parts of the nest, if there are any
 //! rest      what is left, point by point
 //! ```
 //! Each sum has the order of `j`, whoever else is in registers beside it: the bits are the interpreter's.
 
 use super::body::{Rm, memory};
-use super::code::{Note, When};
+use super::code::{Code, Note, When};
 use super::frame::words;
-use super::function::{Function, Samples};
+use super::function::{Emitted, Function, Samples, frame_size};
 use super::isa::{Isa, Vop};
 use super::machine::{Entry, Kind};
 use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
+
+/// One function of several nests: whole groups of blocks, each through all of them, then what is left. What they share of a group's samples stays in the first cache.
+///
+/// # Errors
+/// If the frame would be too large for the stack.
+pub(super) fn step<I: Isa>(mut all: Vec<Function<'_, I>>) -> Result<Emitted, String> {
+    // Each nest for whole groups, and for what is left.
+    let mut nests: Vec<[Code; 2]> = Vec::new();
+    let (mut size, mut slots, mut used) = (0, 0, Vec::new());
+    for f in &mut all {
+        f.fixed();
+        f.nest(Samples::Together);
+        let group = std::mem::take(&mut f.body.code);
+        let registers: Vec<u8> = f.sums.iter().flat_map(|(_, r)| r.iter().copied()).collect();
+        f.body.registers.give_back(&registers);
+        f.fixed();
+        f.nest(Samples::Rest);
+        nests.push([group, std::mem::take(&mut f.body.code)]);
+        slots = slots.max(f.body.registers.slots);
+        size = size.max(frame_size(f.body.frame, f.body.registers.slots)?);
+        used.extend(f.used());
+    }
+    used.sort_unstable();
+    used.dedup();
+    let Some(mut f) = all.into_iter().next() else { return Err("a step of nothing".into()) };
+    let group = (f.blocks * I::BYTES) as i32;
+    f.base();
+    let (turn, rest, done) = (f.body.code.label(), f.body.code.label(), f.body.code.label());
+    f.body.note(Note::Loop);
+    f.mov(Register::R8, memory(Register::RDI, words::START));
+    f.body.code.place(turn);
+    f.body.put(Instruction::with2(Encoding::Lea_r64_m, Register::RAX, memory(Register::R8, i64::from(group))));
+    f.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::RAX, memory(Register::RDI, words::END)));
+    f.body.code.jump(When::Above, rest, Note::Loop);
+    let (whole, left): (Vec<Code>, Vec<Code>) = nests.into_iter().map(|[whole, left]| (whole, left)).unzip();
+    whole.into_iter().for_each(|code| f.body.code.append(code));
+    f.body.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::R8, group));
+    f.body.code.jump(When::Always, turn, Note::Loop);
+    f.body.code.place(rest);
+    f.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, memory(Register::RDI, words::END)));
+    f.body.code.jump(When::AboveOrEqual, done, Note::Loop);
+    f.body.put(Instruction::with2(Encoding::Mov_rm64_r64, memory(Register::RDI, words::START), Register::R8));
+    left.into_iter().for_each(|code| f.body.code.append(code));
+    f.body.code.place(done);
+    Ok(Emitted { code: f.exit(size, &used), slots, starts: false, sums: false })
+}
 
 impl<I: Isa> Function<'_, I> {
     /// Gives the sums their registers.
@@ -32,29 +79,6 @@ impl<I: Isa> Function<'_, I> {
                 self.sums.push((e, registers));
             }
         }
-    }
-
-    /// Whole groups of blocks, then what is left.
-    pub(super) fn together(&mut self) {
-        let group = (self.blocks * I::BYTES) as i32;
-        let (turn, rest, done) = (self.body.code.label(), self.body.code.label(), self.body.code.label());
-        self.body.note(Note::Loop);
-        self.mov(Register::R8, memory(Register::RDI, words::START));
-        self.body.code.place(turn);
-        self.body.put(Instruction::with2(Encoding::Lea_r64_m, Register::RAX, memory(Register::R8, i64::from(group))));
-        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::RAX, memory(Register::RDI, words::END)));
-        self.body.code.jump(When::Above, rest, Note::Loop);
-        self.nest(Samples::Together);
-        self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::R8, group));
-        self.body.code.jump(When::Always, turn, Note::Loop);
-        self.body.code.place(rest);
-        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, memory(Register::RDI, words::END)));
-        self.body.code.jump(When::AboveOrEqual, done, Note::Loop);
-        self.body.put(Instruction::with2(Encoding::Mov_rm64_r64, memory(Register::RDI, words::START), Register::R8));
-        let registers: Vec<u8> = self.sums.iter().flat_map(|(_, r)| r.iter().copied()).collect();
-        self.body.registers.give_back(&registers);
-        self.nest(Samples::Rest);
-        self.body.code.place(done);
     }
 
     /// The sums of the blocks at hand from the tile into registers, or back. Between points no pointer is in a register.

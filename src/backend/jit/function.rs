@@ -20,6 +20,7 @@
 use super::beside::{self, UNROLLED, pressure};
 use super::body::{Body, Rm, Sizes, memory, pointed};
 use super::code::{Code, Note, When};
+use super::contraction;
 use super::frame::{Frame, words};
 use super::isa::{Isa, Vop};
 use super::machine::{Entry, Home, Kind, Pool, Program, Table, Val};
@@ -83,48 +84,26 @@ pub struct Role<'p> {
     pub many_accumulators: bool,
 }
 
-/// Emits a step.
+/// Emits a step: one program, or several that go through the same blocks together.
 ///
 /// # Errors
 /// If its frame would be too large for the stack.
-pub fn step<I: Isa>(program: &Program, sizes: Sizes, pool: &mut Pool, role: Role<'_>) -> Result<Emitted, String> {
-    let slow = program.ops.iter().any(|op| matches!(op.kind, Kind::Patch(_)));
-    let frame = Frame::new::<I>(program.strided.len(), program.dims.len(), slow);
-    let vectors = (sizes.lanes / I::BYTES).max(1);
-    let entries = accumulators(program);
-    let pair = if role.blocks == 0 { beside::pair::<I>(program, entries.len(), vectors) } else { None };
-    let body = Body::<I>::new(program, pair.as_ref().unwrap_or(program).values.len(), sizes, frame);
-    let mut f = Function {
-        body,
-        asking: role.asking,
-        program,
-        sizes,
-        entries,
-        vectors,
-        unroll: 1,
-        pinned: Vec::new(),
-        kept: Vec::new(),
-        blocks: role.blocks,
-        one_turn: role.one_turn,
-        asks_accumulators: role.many_accumulators,
-        sums: Vec::new(),
-        starts: false,
-        identities: HashMap::new(),
-        adds_up: false,
-        pair: pair.as_ref(),
-    };
-    f.plan();
-    f.pointers();
-    f.starts = role.whole && f.entries.is_empty() && program.ops.len() <= LONG;
-    f.adds_up = f.starts && program.dims.is_empty() && role.alone == Some(f.kept.len());
-    if f.starts {
-        for op in &program.ops {
-            if let Kind::Accumulate(fold @ (Fold::Min | Fold::Max), e) = op.kind {
-                f.identities.insert(e, pool.position(identity(fold, sizes.double)));
-            }
-        }
+pub fn step<I: Isa>(programs: &[Program], sizes: Sizes, pool: &mut Pool, role: Role<'_>) -> Result<Emitted, String> {
+    if role.blocks > 0 {
+        return contraction::step(programs.iter().map(|program| Function::<I>::new(program, None, sizes, pool, role)).collect());
     }
-    f.emit()
+    let [program] = programs else { return Err(format!("{} programs in one loop over samples", programs.len())) };
+    let pair = beside::pair::<I>(program, accumulators(program).len(), (sizes.lanes / I::BYTES).max(1));
+    Function::<I>::new(program, pair.as_ref(), sizes, pool, role).emit()
+}
+
+/// Bytes of a frame with so many spilled values.
+///
+/// # Errors
+/// If that is too large for the stack.
+pub(super) fn frame_size(frame: Frame, slots: u32) -> Result<i64, String> {
+    let size = frame.size(slots);
+    if size > LARGEST_FRAME { Err(format!("{slots} values to spill need a frame of {size} bytes")) } else { Ok(size) }
 }
 
 /// What a fold starts from, as bits.
@@ -177,7 +156,44 @@ pub(super) struct Function<'p, I> {
     pub(super) pair: Option<&'p Program>,
 }
 
-impl<I: Isa> Function<'_, I> {
+impl<'p, I: Isa> Function<'p, I> {
+    /// A function about to be emitted, registers given out.
+    fn new(program: &'p Program, pair: Option<&'p Program>, sizes: Sizes, pool: &mut Pool, role: Role<'p>) -> Self {
+        let slow = program.ops.iter().any(|op| matches!(op.kind, Kind::Patch(_)));
+        let frame = Frame::new::<I>(program.strided.len(), program.dims.len(), slow);
+        let mut f = Function {
+            body: Body::<I>::new(program, pair.unwrap_or(program).values.len(), sizes, frame),
+            asking: role.asking,
+            program,
+            sizes,
+            entries: accumulators(program),
+            vectors: (sizes.lanes / I::BYTES).max(1),
+            unroll: 1,
+            pinned: Vec::new(),
+            kept: Vec::new(),
+            blocks: role.blocks,
+            one_turn: role.one_turn,
+            asks_accumulators: role.many_accumulators,
+            sums: Vec::new(),
+            starts: false,
+            identities: HashMap::new(),
+            adds_up: false,
+            pair,
+        };
+        f.plan();
+        f.pointers();
+        f.starts = role.whole && f.entries.is_empty() && program.ops.len() <= LONG;
+        f.adds_up = f.starts && program.dims.is_empty() && role.alone == Some(f.kept.len());
+        if f.starts {
+            for op in &program.ops {
+                if let Kind::Accumulate(fold @ (Fold::Min | Fold::Max), e) = op.kind {
+                    f.identities.insert(e, pool.position(identity(fold, sizes.double)));
+                }
+            }
+        }
+        f
+    }
+
     /// How far the loop is unrolled, and who gets a register for good.
     fn plan(&mut self) {
         let n = self.program.ops.len().max(1);
@@ -261,12 +277,29 @@ impl<I: Isa> Function<'_, I> {
     }
 
     fn emit(mut self) -> Result<Emitted, String> {
+        self.base();
+        self.fixed();
+        self.nest(Samples::All);
+        let slots = self.body.registers.slots;
+        let size = frame_size(self.body.frame, slots)?;
+        let (starts, sums) = (self.starts, self.adds_up);
+        let used = self.used();
+        Ok(Emitted { code: self.exit(size, &used), slots, starts, sums })
+    }
+
+    /// Base registers.
+    pub(super) fn base(&mut self) {
         self.body.note(Note::Frame);
         for (register, word) in
             [(Register::RSI, words::CONSTANTS), (Register::RDX, words::UNIFORMS), (Register::RCX, words::LANES), (Register::R10, words::TILES)]
         {
             self.mov(register, memory(Register::RDI, word));
         }
+    }
+
+    /// Pointers and invariants that are the same for the whole nest.
+    pub(super) fn fixed(&mut self) {
+        self.body.note(Note::Frame);
         let fixed: Vec<(Table, u32, Register)> =
             self.body.pointers.iter().filter_map(|((t, e), r)| if let Entry::Fixed(n) = e { Some((*t, *n, *r)) } else { None }).collect();
         for (table, n, register) in fixed {
@@ -274,18 +307,11 @@ impl<I: Isa> Function<'_, I> {
             self.mov(register, memory(Register::RDI, 8 * (first as i64 + i64::from(n))));
         }
         self.invariants(false);
-        if self.sums.is_empty() {
-            self.nest(Samples::All);
-        } else {
-            self.together();
-        }
-        let slots = self.body.registers.slots;
-        let size = self.body.frame.size(slots);
-        if size > LARGEST_FRAME {
-            return Err(format!("{slots} values to spill need a frame of {size} bytes"));
-        }
-        let (starts, sums) = (self.starts, self.adds_up);
-        Ok(Emitted { code: self.exit(size), slots, starts, sums })
+    }
+
+    /// Registers of the caller's that it uses.
+    pub(super) fn used(&self) -> Vec<Register> {
+        SAVED.into_iter().filter(|r| self.body.pointers.values().any(|p| p == r)).collect()
     }
 
     /// Loads the pinned invariants that move with the nest, or those that don't.
@@ -382,8 +408,7 @@ impl<I: Isa> Function<'_, I> {
     }
 
     /// The way out, the slow path, and in front of all the way in: only now is the frame's size known.
-    fn exit(mut self, size: i64) -> Code {
-        let used: Vec<Register> = SAVED.into_iter().filter(|r| self.body.pointers.values().any(|p| p == r)).collect();
+    pub(super) fn exit(mut self, size: i64, used: &[Register]) -> Code {
         // The caller's stack pointer lies at the end of the frame.
         let total = size + 64;
         self.body.note(Note::Frame);
@@ -401,7 +426,7 @@ impl<I: Isa> Function<'_, I> {
         }
         let mut way_in = Body::<I>::new(self.program, self.program.values.len(), self.sizes, self.body.frame);
         way_in.note(Note::Frame);
-        for r in &used {
+        for r in used {
             way_in.put(Instruction::with1(Encoding::Push_r64, *r));
         }
         way_in.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, Register::RSP));

@@ -54,7 +54,7 @@ pub fn jam(kernel: &Kernel, group: Group, one_turn: bool) -> Vec<Jammed> {
         return vec![Jammed { kernel: kernel.clone(), blocks: 0 }];
     }
     let sinks = kernel.insts.iter().filter(|inst| inst.is_sink()).count();
-    if let Some(axis) = summed(kernel).filter(|_| sinks <= group.sums) {
+    if let Some(axis) = summed(kernel, one_turn).filter(|_| sinks <= group.sums) {
         return sums(&with_last(kernel, axis), Group { sums: if one_turn && rank == 2 { 1 } else { group.sums / sinks }, ..group });
     }
     let mut by = vec![1; rank];
@@ -72,19 +72,20 @@ pub fn jam(kernel: &Kernel, group: Group, one_turn: bool) -> Vec<Jammed> {
 
 /// Whether a step's sums over a dimension stay in registers, if there are not too many.
 pub fn sums_stay(kernel: &Kernel) -> bool {
-    kernel.insts.len() <= SHORT && summed(kernel).is_some()
+    kernel.insts.len() <= SHORT && summed(kernel, false).is_some()
 }
 
 /// The one dimension that everything in the body is summed over, if there is one and the body does nothing else. A nest of one dimension has nothing to
 /// share, and goes through many columns: there it is all samples at each, which touches few pages of memory at a time.
-fn summed(kernel: &Kernel) -> Option<usize> {
+fn summed(kernel: &Kernel, one_turn: bool) -> Option<usize> {
     if kernel.dims.len() < 2 {
         return None;
     }
     let mut axis = None;
     for inst in kernel.insts.iter().filter(|inst| inst.is_sink()) {
         let (Inst::Fold(Fold::Sum, at, _) | Inst::FoldProduct(at, ..)) = inst else { return None };
-        let mut still = (0..kernel.dims.len()).filter(|k| at.strides.get(*k).is_none_or(|s| *s == 0));
+        // A turn's buffers are the same in the next, which starts them anew.
+        let mut still = (usize::from(one_turn)..kernel.dims.len()).filter(|k| at.strides.get(*k).is_none_or(|s| *s == 0));
         let own = still.next()?;
         if still.next().is_some() || axis.is_some_and(|a| a != own) {
             return None;

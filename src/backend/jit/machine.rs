@@ -194,6 +194,12 @@ pub struct Program {
 }
 
 impl Program {
+    /// Counts the IR instructions it was made from after so many others.
+    pub fn after(&mut self, others: u32) {
+        self.values.iter_mut().for_each(|v| v.origin += others);
+        self.ops.iter_mut().for_each(|op| op.origin += others);
+    }
+
     /// The operations that use a value, in order.
     pub fn uses(&self, v: Val) -> &[u32] {
         &self.uses[self.starts[v.index()] as usize..self.starts[v.index() + 1] as usize]

@@ -1,6 +1,6 @@
 //! Native code for x86-64: a pass's kernels become machine code at run time, for AVX-512 or for AVX2 with FMA, whichever the CPU has.
 //!
-//! `docs/codegen.md` follows a kernel through this room. In order: `machine` (kernel IR to operations over virtual values), `operations`, `body` and
+//! `docs/codegen.md` follows a kernel through this room. In order: `prepare` (a pass packed, in turns and in groups of points: `pack`, `turns`, `jam`, `tiles`), `machine` (kernel IR to operations over virtual values), `operations`, `body` and
 //! `registers` (operations to instructions over the registers that linear scan gives out), `function` (the loops around), `code` (bytes), `pages`
 //! (executable memory), `call`. `isa` and `cpu` know the two instruction sets, `frame` who lives where, `listing` prints.
 
@@ -23,14 +23,15 @@ mod operations;
 mod order;
 mod pack;
 mod pages;
+mod prepare;
 mod registers;
 mod samples;
+mod tiles;
 mod turns;
 
 use super::{Executable, LEAF, Leaf, Scratch, combine_lanes};
 use crate::graph::Fold;
-use crate::kernel::build::expand;
-use crate::kernel::ir::{Access, Inst, Kernel, Part, PassKernels};
+use crate::kernel::ir::{Inst, Kernel, PassKernels};
 use crate::real::Real;
 use body::Sizes;
 use code::{Bytes, Note};
@@ -38,47 +39,19 @@ use cpu::{HasAvx2, HasAvx512, Target};
 use frame::words;
 use function::Role;
 use isa::{Avx2, Avx512, Isa};
-use jam::{Group, Jammed, jam};
+use jam::Jammed;
 use machine::{Pool, Program};
 use pages::Pages;
+use prepare::{check, entries, functions, jammed, one_after_another, prepared, starts, turns_of};
 use std::fmt;
 use std::ops::Range;
-use turns::{Run, Turned, turned};
+use tiles::{FEW_ACCUMULATORS, asking, pitch, tile};
+use turns::{Run, Turned};
 
-/// Columns, buffers and outputs of a tile together: they stay in the L2 cache from one step to the next. Measured (f64, one thread, Zen 5 server with
-/// 48 KiB of L1 and 1 MiB of L2, 2026-11-22; ms for 128, 256, 384, 512 KiB): logistic on 100 columns 6.4, 5.5, 5.7, 6.1.
-const TILE_BYTES: usize = 256 << 10;
-/// The same where sums over a dimension stay in registers, so that a tile is gone through by few blocks at a time: they stay in the L1 cache. Softmax of
-/// 10 classes, with 24, 32, 48, 64, 256 KiB: 6.2, 6.0, 6.0, 6.6, 7.1.
-const TILE_BYTES_OF_SUMS: usize = 40 << 10;
-/// Unless accumulators beyond so many bytes leave the L1 cache in any case, and a longer tile visits them less often: a perceptron of 64 by 64, with
-/// 28, 64, 256 KiB: 30, 30, 26.
-const FEW_ACCUMULATORS: usize = 64 << 10;
-/// And beyond so many they leave the L2 cache, so that the shortest tile is twice as long: a mixture of 100 Gaussians in 64 dimensions, 4096 samples, with
-/// 64, 128, 256 samples: 220, 168, 170.
-const MANY_ACCUMULATORS: usize = 1 << 20;
-/// Buffers of a tile that a turn writes and reads, where steps take turns. 100 Gaussians in 64 dimensions, 4096 samples, with 192, 384, 768, 1536 KiB, ms: `f64` 106, 98, 95, 111; `f32` 103, 80, 65, 53.
-const TILE_BYTES_OF_TURNS: usize = 768 << 10;
-/// Samples in a tile where no step waits for another: as many as come in a call.
-const WHOLE: usize = LEAVES * LEAF;
-/// Samples in a tile at most, where steps share tile buffers.
-const LONGEST_TILE: usize = 1024;
-/// Bytes of a cache line.
-const LINE: usize = 64;
-/// And at least: a multiple of every accumulator's number of lanes.
-const SHORTEST_TILE: usize = 64;
 /// Leaves in one call of a pass whose code adds up their lanes: enough that what a call costs is nothing beside them.
 const LEAVES: usize = 16;
-
-/// Bytes that all columns together are asked for ahead of what is read, where nothing waits in tiles; for a column no nearer and no further than
-/// the next two. A cache's own guess is late for many columns, and stops at the end of a page. Measured (f64, one thread, Zen 5 server, 2026-11-22, 10^7 or 10^6
-/// samples; ms without, with 1, 2, 4, 8 KiB a column): Gaussian 2.40, 2.05, 1.90, 1.74, 1.65; line through points 4.27, 4.41, 3.92, 3.8, 4.0;
-/// 8-dimensional Gaussian 9.3, 3.2, 3.1, 3.5; logistic on 10 columns 4.0, 2.9, 2.7, 2.7.
-const AHEAD: usize = 12 << 10;
 /// Bytes of columns that lie in the second cache from one call to the next.
 const NEAR: usize = 256 << 10;
-const NEAREST: usize = 2 << 10;
-const FURTHEST: usize = 8 << 10;
 
 /// Whether this machine can run AVX2 code, and AVX-512 code.
 pub fn available() -> (bool, bool) {
@@ -177,9 +150,9 @@ impl<T: Real> Jit<T> {
         let lanes = pass.lanes::<T>();
         let tile = tile(pass, size, locals);
         // Each step's kernels, and which of their loads ask the cache for the samples to come.
-        let kernels: Vec<Vec<Jammed>> = jammed::<T>(pass, &runs, I::GROUP);
-        let mut asking = asking(kernels.iter().flatten().map(|j| &j.kernel), pass.columns.len()).into_iter();
-        let ahead = if pass.tiles == 0 { (AHEAD / pass.columns.len().max(1) / 64 * 64).clamp(NEAREST, FURTHEST) } else { tile * size };
+        let kernels: Vec<Vec<Vec<Jammed>>> = jammed::<T>(pass, &runs, I::GROUP);
+        let mut asking = asking(kernels.iter().flatten().flatten().map(|j| &j.kernel), pass.columns.len()).into_iter();
+        let ahead = if pass.tiles == 0 { tiles::ahead(pass.columns.len()) } else { tile * size };
         let columns = pass.columns.len() + pass.made.len();
         let sizes = Sizes { double: T::DOUBLE, number: size, tile: pitch(tile, size) * size, lanes: lanes * size, columns, ahead, leaf: LEAF * size };
         let mut pool = Pool::default();
@@ -196,17 +169,24 @@ impl<T: Real> Jit<T> {
             let first = steps.len();
             let mut starts = starts(kernel, turns.is_some());
             let alone = pass.steps.len() == 1 && parts.len() == 1 && !extremes;
-            for (part, asking) in parts.iter().zip(&mut asking) {
-                let program = Program::new::<T>(&part.kernel, &mut pool, I::MASKS)?;
+            for unit in parts {
+                let mut programs = Vec::with_capacity(unit.len());
+                let mut asks: Vec<bool> = Vec::new();
+                for (part, asking) in unit.iter().zip(&mut asking) {
+                    let mut program = Program::new::<T>(&part.kernel, &mut pool, I::MASKS)?;
+                    program.after(asks.len() as u32);
+                    programs.push(program);
+                    asks.extend(asking);
+                }
                 let role = Role {
                     whole: !by_tiles,
                     alone: alone.then_some(pass.accumulators.len()),
-                    asking: &asking,
-                    blocks: part.blocks,
+                    asking: &asks,
+                    blocks: unit[0].blocks,
                     one_turn: turns.is_some(),
                     many_accumulators: many,
                 };
-                let emitted = function::step::<I>(&program, sizes, &mut pool, role)?;
+                let emitted = function::step::<I>(&programs, sizes, &mut pool, role)?;
                 spills = spills.max(emitted.slots);
                 adds_up |= emitted.sums;
                 self_starting &= emitted.starts || !kernel.insts.iter().any(|i| matches!(i, Inst::Accumulate(..) | Inst::AccumulateProduct(..)));
@@ -279,11 +259,11 @@ impl<T: Real> Jit<T> {
             Target::Avx2(_) => Avx2::GROUP,
         };
         let Turned { pass, runs, .. } = prepared(pass, group);
-        let kernels: Vec<Jammed> = jammed::<T>(&pass, &runs, group).into_iter().flatten().collect();
+        let kernels: Vec<Kernel> = jammed::<T>(&pass, &runs, group).iter().flatten().map(|unit| one_after_another(unit)).collect();
         for (k, (step, kernel)) in self.steps.iter().zip(&kernels).enumerate() {
             let end = self.steps.get(k + 1).map(|s| s.offset).or(self.sums).unwrap_or(self.code_bytes);
             out += &format!("step {k}, {} bytes\n", end - step.offset);
-            listing::print(&self.pages.bytes()[step.offset..end], step.offset, &self.notes, &kernel.kernel, columns, &mut out);
+            listing::print(&self.pages.bytes()[step.offset..end], step.offset, &self.notes, kernel, columns, &mut out);
         }
         if let Some(start) = self.sums {
             out += &format!("sums, {} bytes\n", self.code_bytes - start);
@@ -291,172 +271,6 @@ impl<T: Real> Jit<T> {
         }
         out
     }
-}
-
-/// The pass as it is compiled: columns that are read often in tiles, steps in turns if they are to be.
-fn prepared(pass: &PassKernels, group: Group) -> Turned<'_> {
-    let packed = pack::pack(pass, group.columns);
-    if packed.in_turns { turned(packed) } else { Turned::whole(packed) }
-}
-
-/// For each step the turns of its run.
-fn turns_of(runs: &[Run]) -> impl Iterator<Item = Option<usize>> {
-    runs.iter().flat_map(|run| run.steps.clone().map(|_| run.turns))
-}
-
-/// Each step's kernels.
-fn jammed<T: Real>(pass: &PassKernels, runs: &[Run], group: Group) -> Vec<Vec<Jammed>> {
-    let of = |kernel: &Kernel, turns: Option<usize>| kernel.whole().iter().flat_map(|part| jam(&expand::<T>(part), group, turns.is_some())).collect();
-    pass.steps.iter().zip(turns_of(runs)).map(|(kernel, turns)| of(kernel, turns)).collect()
-}
-
-/// The functions of some steps, given those of each.
-fn functions(of: &[Range<usize>]) -> Range<usize> {
-    of.first().map_or(0, |r| r.start)..of.last().map_or(0, |r| r.end)
-}
-
-/// Samples in a tile: all of a leaf if no step waits for another.
-fn tile(pass: &PassKernels, size: usize, locals: usize) -> usize {
-    if pass.tiles == 0 {
-        return WHOLE;
-    }
-    if locals > 0 {
-        return (TILE_BYTES_OF_TURNS / (locals * size) / SHORTEST_TILE * SHORTEST_TILE).clamp(SHORTEST_TILE, LONGEST_TILE);
-    }
-    let few = pass.accumulators.len() * pass.lane_bytes <= FEW_ACCUMULATORS;
-    let sums = few && pass.steps.iter().any(jam::sums_stay);
-    let bytes = if sums { TILE_BYTES_OF_SUMS } else { TILE_BYTES };
-    let fits = bytes / ((pass.columns.len() + pass.made.len() + pass.tiles + pass.outputs + pass.terms()) * size);
-    let shortest = if pass.accumulators.len() * pass.lane_bytes > MANY_ACCUMULATORS { 2 * SHORTEST_TILE } else { SHORTEST_TILE };
-    (fits / SHORTEST_TILE * SHORTEST_TILE).clamp(shortest, LONGEST_TILE)
-}
-
-/// Numbers from one tile buffer to the next: an odd number of cache lines, so that the same samples of many buffers lie in many sets of a cache.
-fn pitch(tile: usize, size: usize) -> usize {
-    ((tile * size).div_ceil(LINE) | 1) * LINE / size
-}
-
-/// For each kernel the instructions that ask the cache for the samples to come: of a column that one kernel reads, its loads; of columns that several
-/// read, every other one's in the first of them and the others' in the last, so that memory is busy in both.
-fn asking<'k>(kernels: impl DoubleEndedIterator<Item = &'k Kernel> + Clone, columns: usize) -> Vec<Vec<bool>> {
-    let reached = |kernel: &Kernel, inst: &Inst| if let Inst::Column(at) = inst { targets(at, &kernel.dims) } else { Vec::new() };
-    // How many kernels read each column.
-    let mut left = vec![0usize; columns];
-    let note = |kernel: &Kernel, counts: &mut Vec<usize>, by: isize| {
-        let mut seen = vec![false; columns];
-        for c in kernel.insts.iter().flat_map(|inst| reached(kernel, inst)) {
-            if c < columns && !std::mem::replace(&mut seen[c], true) {
-                counts[c] = counts[c].wrapping_add_signed(by);
-            }
-        }
-    };
-    kernels.clone().for_each(|kernel| note(kernel, &mut left, 1));
-    let mut before = vec![0usize; columns];
-    kernels
-        .map(|kernel| {
-            note(kernel, &mut left, -1);
-            let mut ordinal = 0;
-            let asks = kernel.insts.iter().map(|inst| {
-                let Some(c) = reached(kernel, inst).into_iter().find(|c| *c < columns) else { return false };
-                ordinal += 1;
-                match (before[c] > 0, left[c] > 0) {
-                    (false, false) => true,
-                    (false, true) => ordinal % 2 == 0,
-                    (true, false) => ordinal % 2 == 1,
-                    (true, true) => false,
-                }
-            });
-            let asks = asks.collect();
-            note(kernel, &mut before, 1);
-            asks
-        })
-        .collect()
-}
-
-/// All entries that an access reaches over a nest.
-fn targets(at: &Access, dims: &[usize]) -> Vec<usize> {
-    let mut out = vec![at.base as usize];
-    for (stride, extent) in at.strides.iter().zip(dims).filter(|(s, _)| **s != 0) {
-        out = out.iter().flat_map(|t| (0..*extent).map(move |k| t + k * *stride as usize)).collect();
-    }
-    out
-}
-
-/// The last entry that an access can reach over a nest.
-fn last(at: &Access, dims: &[usize]) -> usize {
-    at.base as usize + at.strides.iter().zip(dims).map(|(s, d)| *s as usize * d.saturating_sub(1)).sum::<usize>()
-}
-
-/// How many entries of a table are reached.
-fn entries(pass: &PassKernels, of: impl Fn(&Inst) -> Option<&Access>) -> usize {
-    let of = &of;
-    let all = pass.steps.iter().flat_map(|kernel| kernel.insts.iter().filter_map(of).map(|at| last(at, &kernel.dims) + 1));
-    all.max().unwrap_or(0)
-}
-
-/// Every access stays inside its table: the code has no checks of its own.
-fn check(pass: &PassKernels) -> Result<(), String> {
-    if ![64, 128, 256].contains(&pass.lane_bytes) {
-        return Err(format!("{} bytes of lanes", pass.lane_bytes));
-    }
-    for kernel in &pass.steps {
-        if kernel.dims.contains(&0) {
-            return Err("a loop over nothing".into());
-        }
-        let mut free = 0;
-        for Part { rows, columns } in &kernel.parts {
-            let [.., all_rows, all_columns] = kernel.dims[..] else { return Err("a part of no nest".into()) };
-            let inside = rows.end as usize <= all_rows && columns.end as usize <= all_columns;
-            if !inside || rows.start < free || rows.is_empty() || columns.is_empty() {
-                return Err(format!("a part of {rows:?} x {columns:?} of {all_rows} x {all_columns}"));
-            }
-            free = rows.end;
-        }
-        let mut accumulated = Vec::new();
-        for inst in &kernel.insts {
-            let (at, len, what) = match inst {
-                Inst::Column(at) => (at, pass.columns.len() + pass.made.len(), "column"),
-                Inst::Tile(at) | Inst::Store(at, _) | Inst::Fold(_, at, _) | Inst::FoldProduct(at, ..) => (at, pass.tiles, "tile buffer"),
-                Inst::Uniform(at) => (at, pass.uniforms.len(), "uniform"),
-                Inst::Output(at, _) if (at.base as usize) < pass.outputs => (at, pass.outputs, "output"),
-                Inst::Output(at, _) => (at, pass.outputs + pass.terms(), "term"),
-                Inst::Accumulate(_, at, _) | Inst::AccumulateProduct(at, ..) => (at, pass.accumulators.len(), "accumulator"),
-                _ => continue,
-            };
-            if last(at, &kernel.dims) >= len {
-                return Err(format!("{what} {} of {len}", last(at, &kernel.dims)));
-            }
-            if matches!(inst, Inst::Accumulate(..) | Inst::AccumulateProduct(..)) {
-                // The order of a lane's additions would depend on the order of the loops.
-                let turns = at.strides.iter().chain(std::iter::repeat(&0)).zip(&kernel.dims).any(|(s, d)| *s == 0 && *d > 1);
-                if turns || accumulated.contains(&at) {
-                    return Err("an accumulator that is written more than once a sample".into());
-                }
-                accumulated.push(at);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The buffers that folds go through, with the folds' identities: all of them, or those of the first turn and the distance to the next.
-fn starts<T: Real>(kernel: &Kernel, one_turn: bool) -> Vec<(usize, usize, T)> {
-    let mut out: Vec<(usize, usize, T)> = Vec::new();
-    for inst in &kernel.insts {
-        let (fold, at) = match inst {
-            Inst::Fold(fold, at, _) => (*fold, at),
-            Inst::FoldProduct(at, ..) => (Fold::Sum, at),
-            _ => continue,
-        };
-        let (dims, further) = if one_turn {
-            (kernel.dims.iter().enumerate().map(|(k, d)| if k == 0 { 1 } else { *d }).collect(), at.strides.first())
-        } else {
-            (kernel.dims.clone(), None)
-        };
-        let further = further.map_or(0, |s| *s as usize);
-        out.extend(targets(at, &dims).into_iter().map(|t| (t, further, T::from_f64(fold.identity()))));
-    }
-    out
 }
 
 impl<T: Real> Executable<T> for Jit<T> {

@@ -2,7 +2,7 @@
 //! line, so that every load touches two, and columns that were each allocated by themselves lie alike within a page, so that the same samples of a
 //! dozen of them fill a set of the first cache. Tile buffers have neither fault.
 
-use super::targets;
+use super::prepare::targets;
 use crate::kernel::ir::{Access, Inst, Kernel, PassKernels, V};
 use std::borrow::Cow;
 

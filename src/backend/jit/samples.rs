@@ -1,6 +1,5 @@
 //! The loops over samples at a point of the nest: whole groups of blocks, what is left of them under masks, and leaf by leaf where one function does all.
 
-use super::LINE;
 use super::beside::BLOCKS;
 use super::body::{Rm, memory, tail};
 use super::code::{Label, Note, When};
@@ -9,6 +8,7 @@ use super::frame::words;
 use super::function::{Function, LONG};
 use super::isa::{Isa, Vop};
 use super::machine::{Entry, Pool, Table};
+use super::tiles::LINE;
 use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
 
 /// Operations of an unrolled loop that is there twice, at most: once asking the cache for samples to come, once not.

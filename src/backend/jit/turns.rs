@@ -15,7 +15,7 @@
 //! ```
 //! The same operations on the same numbers, and each accumulator's samples in their order: the bits are the interpreter's.
 
-use super::last;
+use super::prepare::last;
 use crate::kernel::ir::{Access, Inst, Kernel, PassKernels, V};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
