@@ -80,7 +80,7 @@ pub struct Role<'p> {
     pub blocks: usize,
     /// It takes one turn of its outermost loop, which the call's words say.
     pub one_turn: bool,
-    /// The accumulators are more than the first cache holds.
+    /// The accumulators are more than the second cache holds.
     pub many_accumulators: bool,
 }
 

@@ -45,7 +45,7 @@ use pages::Pages;
 use prepare::{check, entries, functions, jammed, one_after_another, prepared, starts, turns_of};
 use std::fmt;
 use std::ops::Range;
-use tiles::{FEW_ACCUMULATORS, asking, pitch, tile};
+use tiles::{MANY_ACCUMULATORS, asking, pitch, tile};
 use turns::{Run, Turned};
 
 /// Leaves in one call of a pass whose code adds up their lanes: enough that what a call costs is nothing beside them.
@@ -163,7 +163,7 @@ impl<T: Real> Jit<T> {
         let mut self_starting = true;
         let mut adds_up = false;
         let extremes = pass.accumulators.iter().any(|(f, _)| *f != Fold::Sum);
-        let many = pass.accumulators.len() * pass.lane_bytes > FEW_ACCUMULATORS;
+        let many = pass.accumulators.len() * pass.lane_bytes > MANY_ACCUMULATORS;
         let mut offsets: Vec<Range<usize>> = Vec::new();
         for ((kernel, parts), turns) in pass.steps.iter().zip(&kernels).zip(turns_of(&runs)) {
             let first = steps.len();

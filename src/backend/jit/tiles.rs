@@ -13,10 +13,10 @@ const TILE_BYTES: usize = 256 << 10;
 const TILE_BYTES_OF_SUMS: usize = 40 << 10;
 /// Unless accumulators beyond so many bytes leave the L1 cache in any case, and a longer tile visits them less often: a perceptron of 64 by 64, with
 /// 28, 64, 256 KiB: 30, 30, 26.
-pub const FEW_ACCUMULATORS: usize = 64 << 10;
+const FEW_ACCUMULATORS: usize = 64 << 10;
 /// And beyond so many they leave the L2 cache, so that the shortest tile is twice as long: a mixture of 100 Gaussians in 64 dimensions, 4096 samples, with
 /// 64, 128, 256 samples: 220, 168, 170.
-const MANY_ACCUMULATORS: usize = 1 << 20;
+pub const MANY_ACCUMULATORS: usize = 1 << 20;
 /// Buffers of a tile that a turn writes and reads, where steps take turns. 100 Gaussians in 64 dimensions, 4096 samples, with 192, 384, 768, 1536 KiB, ms: `f64` 106, 98, 95, 111; `f32` 103, 80, 65, 53.
 const TILE_BYTES_OF_TURNS: usize = 768 << 10;
 /// Samples in a tile where no step waits for another: as many as come in a call.
