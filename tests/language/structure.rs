@@ -155,7 +155,7 @@ fn triangles_are_gone_through_without_what_they_lack() {
         let (value, grad) = data.value_and_grad(&theta).unwrap();
         let (mut expected, mut by_t, mut by_m) = (0.0, vec![0.0; 2 * D * D], vec![0.0; D]);
         for s in 0..samples {
-            let y: Vec<f64> = (0..D).map(|j| columns[j][s] - mean[j]).collect();
+            let y: Vec<f64> = columns.iter().zip(&mean).map(|(x, m)| x[s] - m).collect();
             for row in 0..2 * D {
                 let own = (0..D).filter(|j| inside(row % D, *j));
                 let z: f64 = own.clone().map(|j| raw[row * D + j] * y[j]).sum();

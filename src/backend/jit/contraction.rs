@@ -85,6 +85,12 @@ impl<I: Isa> Function<'_, I> {
     pub(super) fn sums_to_and_fro(&mut self, into: bool) {
         self.body.note(Note::Accumulators);
         for (e, registers) in self.sums.clone() {
+            if into && self.starts_sums {
+                for r in registers.into_iter().map(I::vector) {
+                    self.body.two(Vop::Xor, r, r, Rm::Reg(r));
+                }
+                continue;
+            }
             let (base, at) = match e {
                 Entry::Fixed(n) => (Register::R10, i64::from(n)),
                 Entry::Strided(k, beyond) => {

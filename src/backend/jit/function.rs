@@ -78,6 +78,8 @@ pub struct Role<'p> {
     pub asking: &'p [bool],
     /// How many blocks go through the nest together, if not all do.
     pub blocks: usize,
+    /// For each program whether its sums over a dimension start with it.
+    pub firsts: &'p [bool],
     /// It takes one turn of its outermost loop, which the call's words say.
     pub one_turn: bool,
     /// The accumulators are more than the second cache holds.
@@ -90,7 +92,8 @@ pub struct Role<'p> {
 /// If its frame would be too large for the stack.
 pub fn step<I: Isa>(programs: &[Program], sizes: Sizes, pool: &mut Pool, role: Role<'_>) -> Result<Emitted, String> {
     if role.blocks > 0 {
-        return contraction::step(programs.iter().map(|program| Function::<I>::new(program, None, sizes, pool, role)).collect());
+        let one = |(program, first)| Function::<I> { starts_sums: first, ..Function::new(program, None, sizes, pool, role) };
+        return contraction::step(programs.iter().zip(role.firsts.iter().copied()).map(one).collect());
     }
     let [program] = programs else { return Err(format!("{} programs in one loop over samples", programs.len())) };
     let pair = beside::pair::<I>(program, accumulators(program).len(), (sizes.lanes / I::BYTES).max(1));
@@ -146,6 +149,8 @@ pub(super) struct Function<'p, I> {
     pub(super) asks_accumulators: bool,
     /// Sums through tile buffers that those blocks keep in registers.
     pub(super) sums: Vec<(Entry, Vec<u8>)>,
+    /// Those start from 0 here, and not from what the buffers hold.
+    pub(super) starts_sums: bool,
     /// Accumulators start from their identities here.
     pub(super) starts: bool,
     /// The identities of those that are not sums, as positions of the pool.
@@ -175,6 +180,7 @@ impl<'p, I: Isa> Function<'p, I> {
             one_turn: role.one_turn,
             asks_accumulators: role.many_accumulators,
             sums: Vec::new(),
+            starts_sums: false,
             starts: false,
             identities: HashMap::new(),
             adds_up: false,

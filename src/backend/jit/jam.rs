@@ -44,6 +44,8 @@ pub struct Jammed {
     pub kernel: Kernel,
     /// Blocks of samples that go through the nest together, their sums over its last dimension in registers; 0 if all samples go through each point.
     pub blocks: usize,
+    /// It is the first that adds to those sums: they start from 0.
+    pub first: bool,
 }
 
 /// The kernel as one or several that run one after the other, each taking groups of points at once. A kernel without a nest, or with a long
@@ -51,7 +53,7 @@ pub struct Jammed {
 pub fn jam(kernel: &Kernel, group: Group, one_turn: bool) -> Vec<Jammed> {
     let rank = kernel.dims.len();
     if rank == 0 || kernel.insts.len() > SHORT {
-        return vec![Jammed { kernel: kernel.clone(), blocks: 0 }];
+        return vec![Jammed { kernel: kernel.clone(), blocks: 0, first: false }];
     }
     let sinks = kernel.insts.iter().filter(|inst| inst.is_sink()).count();
     if let Some(axis) = summed(kernel, one_turn).filter(|_| sinks <= group.sums) {
@@ -67,7 +69,7 @@ pub fn jam(kernel: &Kernel, group: Group, one_turn: bool) -> Vec<Jammed> {
         by[rank - 2] = group.rows.min(kernel.dims[rank - 2]);
         by[rank - 1] = even(kernel.dims[rank - 1], group.columns);
     }
-    pieces(kernel, &by, false).into_iter().map(|kernel| Jammed { kernel, blocks: 0 }).collect()
+    pieces(kernel, &by, false).into_iter().map(|(kernel, _)| Jammed { kernel, blocks: 0, first: false }).collect()
 }
 
 /// Whether a step's sums over a dimension stay in registers, if there are not too many.
@@ -117,11 +119,12 @@ fn sums(kernel: &Kernel, group: Group) -> Vec<Jammed> {
     by[rank - 2] = even(kernel.dims[rank - 2], group.sums);
     by[rank - 1] = even(kernel.dims[rank - 1], group.inner);
     let blocks = group.blocks;
-    pieces(kernel, &by, true).into_iter().map(|kernel| Jammed { kernel, blocks }).collect()
+    pieces(kernel, &by, true).into_iter().map(|(kernel, first)| Jammed { kernel, blocks, first }).collect()
 }
 
-/// The kernel in groups of `by` points; what whole groups leave over gets kernels of its own. `folds`: sums through tile buffers stay what they are.
-fn pieces(kernel: &Kernel, by: &[usize], folds: bool) -> Vec<Kernel> {
+/// The kernel in groups of `by` points, and whether it begins where the last dimension does; what whole groups leave over gets kernels of its own. `folds`: sums through
+/// tile buffers stay what they are.
+fn pieces(kernel: &Kernel, by: &[usize], folds: bool) -> Vec<(Kernel, bool)> {
     // Whole groups first, along every dimension: the order of every sum.
     let mut regions: Vec<Vec<(usize, usize)>> = vec![Vec::new()];
     for (extent, by) in kernel.dims.iter().zip(by) {
@@ -138,7 +141,7 @@ fn pieces(kernel: &Kernel, by: &[usize], folds: bool) -> Vec<Kernel> {
             })
             .collect();
     }
-    regions.iter().map(|region| piece(kernel, region, folds)).collect()
+    regions.iter().map(|region| (piece(kernel, region, folds), region[region.len() - 2].0 == 0)).collect()
 }
 
 /// At most `most` at a time, so that groups are of one size if they can be.

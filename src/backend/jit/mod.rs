@@ -115,6 +115,8 @@ struct Step<T> {
     offset: usize,
     /// Tile buffers that folds start from, how much further those of the next turn lie, and their identity.
     starts: Vec<(usize, usize, T)>,
+    /// But for whole groups of so many samples.
+    group: usize,
 }
 
 impl<T> fmt::Debug for Jit<T> {
@@ -168,6 +170,8 @@ impl<T: Real> Jit<T> {
         for ((kernel, parts), turns) in pass.steps.iter().zip(&kernels).zip(turns_of(&runs)) {
             let first = steps.len();
             let mut starts = starts(kernel, turns.is_some());
+            // Whole groups of blocks start from 0 by themselves.
+            let group = if parts.iter().flatten().all(|part| part.blocks > 0) { parts[0][0].blocks * I::BYTES / size } else { usize::MAX };
             let alone = pass.steps.len() == 1 && parts.len() == 1 && !extremes;
             for unit in parts {
                 let mut programs = Vec::with_capacity(unit.len());
@@ -178,11 +182,13 @@ impl<T: Real> Jit<T> {
                     programs.push(program);
                     asks.extend(asking);
                 }
+                let firsts: Vec<bool> = unit.iter().map(|part| part.first).collect();
                 let role = Role {
                     whole: !by_tiles,
                     alone: alone.then_some(pass.accumulators.len()),
                     asking: &asks,
                     blocks: unit[0].blocks,
+                    firsts: &firsts,
                     one_turn: turns.is_some(),
                     many_accumulators: many,
                 };
@@ -194,7 +200,7 @@ impl<T: Real> Jit<T> {
                 bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
                 let offset = bytes.code.len();
                 emitted.code.encode(&mut bytes);
-                steps.push(Step { offset, starts: std::mem::take(&mut starts) });
+                steps.push(Step { offset, starts: std::mem::take(&mut starts), group });
             }
             offsets.push(first..steps.len());
         }
@@ -408,8 +414,9 @@ impl<T: Real> Jit<T> {
             for (step, turn) in
                 self.runs.iter().flat_map(|run| (0..run.turns.unwrap_or(1)).flat_map(|turn| self.steps[run.steps.clone()].iter().map(move |s| (s, turn))))
             {
+                let whole = n / step.group * step.group;
                 for (buffer, further, identity) in &step.starts {
-                    tiles[(buffer + further * turn) * self.pitch()..][..n].fill(*identity);
+                    tiles[(buffer + further * turn) * self.pitch()..][whole..n].fill(*identity);
                 }
                 words[words::START as usize / 8] = done * size;
                 words[words::END as usize / 8] = (done + n) * size;
