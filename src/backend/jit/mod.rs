@@ -170,6 +170,8 @@ impl<T: Real> Jit<T> {
         for ((kernel, parts), turns) in pass.steps.iter().zip(&kernels).zip(turns_of(&runs)) {
             let first = steps.len();
             let mut starts = starts(kernel, turns.is_some());
+            // Accumulators that no part of the nest has are written by nobody.
+            self_starting &= kernel.parts.is_empty();
             // Whole groups of blocks start from 0 by themselves.
             let group = if parts.iter().flatten().all(|part| part.blocks > 0) { parts[0][0].blocks * I::BYTES / size } else { usize::MAX };
             let alone = pass.steps.len() == 1 && parts.len() == 1 && !extremes;

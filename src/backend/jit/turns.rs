@@ -191,7 +191,8 @@ impl<'p> Buffers<'p> {
             let of = span(at, &kernel.dims);
             let from = self.writer(step, of);
             let repeats = from.is_some_and(|from| self.elsewhere(from, at, &kernel.dims, g) && self.repeat(from, g, again));
-            if !repeats && self.written(of, step + 1..self.ranges[g].start) {
+            // Nobody may have written there since, nor in an earlier turn of the group.
+            if !repeats && self.written(of, step + 1..self.ranges[g].end) {
                 return false;
             }
         }
@@ -199,26 +200,34 @@ impl<'p> Buffers<'p> {
         true
     }
 
-    /// The pass in groups, and how many buffers each turn writes anew.
-    fn in_turns(&self) -> (PassKernels, Vec<Run>, usize) {
-        // For each group what it computes again.
-        let mut repeats: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); self.ranges.len()];
-        for (g, range) in self.ranges.iter().enumerate() {
-            for step in range.clone() {
-                let kernel = &self.pass.steps[step];
-                for inst in &kernel.insts {
-                    let Inst::Tile(at) = inst else { continue };
-                    if let Some(sink) = self.writer(step, span(at, &kernel.dims))
-                        && self.elsewhere(sink, at, &kernel.dims, g)
-                    {
-                        let mut more = repeats[g].clone();
-                        if self.repeat(sink, g, &mut more) {
-                            repeats[g] = more;
-                        }
-                    }
+    /// The reads of a step, each with the sink it reads from, if that is one.
+    fn reads(&self, step: usize) -> impl Iterator<Item = (&Access, Option<usize>)> {
+        let kernel = &self.pass.steps[step];
+        kernel.insts.iter().filter_map(move |inst| if let Inst::Tile(at) = inst { Some((at, self.writer(step, span(at, &kernel.dims)))) } else { None })
+    }
+
+    /// The sinks whose buffers group `g` computes again.
+    fn repeats(&self, g: usize) -> BTreeSet<usize> {
+        let mut again = BTreeSet::new();
+        for step in self.ranges[g].clone() {
+            for (at, sink) in self.reads(step) {
+                let Some(sink) = sink.filter(|sink| self.elsewhere(*sink, at, &self.pass.steps[step].dims, g)) else { continue };
+                let mut more = again.clone();
+                if self.repeat(sink, g, &mut more) {
+                    again = more;
                 }
             }
         }
+        // Whoever reads one of them in the group has to find all of it in the turn at hand.
+        let steps = self.ranges[g].clone().chain(again.iter().map(|sink| self.sinks[*sink].step));
+        let mut reads = steps.flat_map(|step| self.reads(step).map(move |(at, sink)| (step, at, sink)));
+        let whole = reads.all(|(step, at, sink)| sink.is_none_or(|sink| !again.contains(&sink) || self.elsewhere(sink, at, &self.pass.steps[step].dims, g)));
+        if whole { again } else { BTreeSet::new() }
+    }
+
+    /// The pass in groups, and how many buffers each turn writes anew.
+    fn in_turns(&self) -> (PassKernels, Vec<Run>, usize) {
+        let repeats: Vec<BTreeSet<usize>> = (0..self.ranges.len()).map(|g| self.repeats(g)).collect();
         let mut new = Steps::default();
         let mut runs: Vec<Run> = Vec::new();
         for (step, kernel) in self.pass.steps.iter().enumerate() {
