@@ -370,3 +370,61 @@ impl Steps {
         (kernels, all, all - tiles)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Fold;
+    use crate::kernel::ir::Bin;
+
+    fn at(base: u32, strides: &[u32]) -> Access {
+        Access { base, strides: strides.into() }
+    }
+
+    fn step(dims: &[usize], insts: Vec<Inst>) -> Kernel {
+        Kernel { dims: dims.into(), insts, ..Kernel::default() }
+    }
+
+    /// The mixture of this module's first lines, three components in four dimensions; `y` is scaled by three numbers that lie at `scales`.
+    fn mixture(scales: u32) -> PassKernels {
+        let (y, z) = (at(0, &[4, 1]), at(12, &[4, 1]));
+        let first = (0..3).flat_map(|k| [Inst::Column(at(k, &[])), Inst::Store(at(scales + k, &[]), V(2 * k))]).collect();
+        let shares = (0..3).flat_map(|k| [Inst::Tile(at(24 + k, &[])), Inst::Store(at(27 + k, &[]), V(2 * k))]).collect();
+        let steps = vec![
+            step(&[], first),
+            step(&[3, 4], vec![Inst::Column(at(0, &[0, 1])), Inst::Tile(at(scales, &[1, 0])), Inst::Bin(Bin::Mul, V(0), V(1)), Inst::Store(y.clone(), V(2))]),
+            step(&[3, 4, 4], vec![Inst::Uniform(at(0, &[16, 4, 1])), Inst::Tile(at(0, &[4, 0, 1])), Inst::FoldProduct(at(12, &[4, 1, 0]), V(0), V(1))]),
+            step(&[3, 4], vec![Inst::Tile(z.clone()), Inst::FoldProduct(at(24, &[1, 0]), V(0), V(0))]),
+            step(&[], shares),
+            step(&[3, 4], vec![Inst::Tile(z), Inst::Tile(at(27, &[1, 0])), Inst::Bin(Bin::Mul, V(0), V(1)), Inst::Store(at(30, &[4, 1]), V(2))]),
+            step(&[3, 4, 4], vec![Inst::Tile(at(30, &[4, 1, 0])), Inst::Tile(at(0, &[4, 0, 1])), Inst::AccumulateProduct(at(0, &[16, 4, 1]), V(0), V(1))]),
+        ];
+        let accumulators = (0..48).map(|k| (Fold::Sum, k)).collect();
+        PassKernels { steps, columns: (0..4).map(|k| (0, k)).collect(), uniforms: (0..48).collect(), tiles: 45, accumulators, ..PassKernels::default() }
+    }
+
+    #[test]
+    fn components_one_by_one_with_buffers_of_one() {
+        let pass = mixture(42);
+        let Turned { pass, runs, locals } = turned(Cow::Borrowed(&pass));
+        let run = |steps, turns| Run { steps, turns };
+        assert_eq!(runs, [run(0..1, None), run(1..4, Some(3)), run(4..5, None), run(5..9, Some(3))]);
+        // y, z and s; beside them the scales, the squares and the shares.
+        assert_eq!((locals, pass.tiles), (12, 9 + 12));
+        let [again, .., last] = &pass.steps[5..] else { panic!("{} steps", pass.steps.len()) };
+        assert_eq!((&again.dims[..], &again.insts[..2]), (&[3, 4][..], &pass.steps[1].insts[..2]));
+        let strides: Vec<&[u32]> = last.insts.iter().filter_map(|inst| Some(&buffers(inst)?.0.strides[..])).collect();
+        assert_eq!(strides, [&[0, 1, 0][..], &[0, 0, 1]]);
+    }
+
+    #[test]
+    fn nothing_is_made_again_from_what_is_gone() {
+        // The last turns write where the scales are: they would spoil the next turn's y, which stays as it is then. z is made again from it.
+        let pass = mixture(30);
+        let Turned { pass, runs, locals } = turned(Cow::Borrowed(&pass));
+        assert_eq!(runs.last(), Some(&Run { steps: 5..8, turns: Some(3) }));
+        assert_eq!((&pass.steps[5].dims[..], pass.steps[5].insts[1].clone()), (&[3, 4, 4][..], Inst::Tile(at(0, &[4, 0, 1]))));
+        // z; s shares its place with the scales, and stays there.
+        assert_eq!(locals, 4);
+    }
+}
