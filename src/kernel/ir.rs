@@ -36,6 +36,20 @@ impl Access {
         Access { base: base as u32, strides: SmallVec::new() }
     }
 
+    /// All entries that it reaches over a nest.
+    pub fn targets(&self, dims: &[usize]) -> Vec<usize> {
+        let mut out = vec![self.base as usize];
+        for (stride, extent) in self.strides.iter().zip(dims).filter(|(s, _)| **s != 0) {
+            out = out.iter().flat_map(|t| (0..*extent).map(move |k| t + k * *stride as usize)).collect();
+        }
+        out
+    }
+
+    /// The last of them.
+    pub fn last(&self, dims: &[usize]) -> usize {
+        self.base as usize + self.strides.iter().zip(dims).map(|(s, d)| *s as usize * d.saturating_sub(1)).sum::<usize>()
+    }
+
     /// The entry at a point.
     #[inline]
     pub fn at(&self, point: &[usize]) -> usize {

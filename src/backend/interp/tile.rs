@@ -197,11 +197,5 @@ fn release<T>(operands: &[V], k: usize, last_use: &[usize], home: &[Option<usize
 
 /// The buffers a fold goes through start from its identity.
 fn start<T: Copy>(starts: &mut Vec<(usize, T)>, at: &Access, dims: &[usize], identity: T) {
-    let mut targets = vec![at.base as usize];
-    for (stride, extent) in at.strides.iter().zip(dims) {
-        if *stride != 0 {
-            targets = targets.iter().flat_map(|t| (0..*extent).map(move |k| t + k * *stride as usize)).collect();
-        }
-    }
-    starts.extend(targets.into_iter().map(|t| (t, identity)));
+    starts.extend(at.targets(dims).into_iter().map(|t| (t, identity)));
 }

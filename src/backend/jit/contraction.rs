@@ -11,19 +11,25 @@
 //! ```
 //! Each sum has the order of `j`, whoever else is in registers beside it: the bits are the interpreter's.
 
-use super::body::{Rm, memory};
+use super::body::{Rm, Sizes, memory};
 use super::code::{Code, Note, When};
 use super::frame::words;
-use super::function::{Emitted, Function, Samples, frame_size};
+use super::function::{Emitted, Function, Role, Samples, frame_size};
 use super::isa::{Isa, Vop};
-use super::machine::{Entry, Kind};
+use super::machine::{Entry, Kind, Pool, Program};
 use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
 
-/// One function of several nests: whole groups of blocks, each through all of them, then what is left. What they share of a group's samples stays in the first cache.
+/// Emits a step of several nests, each with whether its sums start in it: whole groups of blocks, each through all of them, then what is left. What they share of a group's samples stays in the first cache.
 ///
 /// # Errors
 /// If the frame would be too large for the stack.
-pub(super) fn step<I: Isa>(mut all: Vec<Function<'_, I>>) -> Result<Emitted, String> {
+pub fn step<I: Isa>(programs: &[(Program, bool)], sizes: Sizes, pool: &mut Pool, role: Role<'_>) -> Result<Emitted, String> {
+    let mut all: Vec<Function<'_, I>> = Vec::with_capacity(programs.len());
+    for (program, first) in programs {
+        let mut f = Function::new(program, None, sizes, pool, role);
+        f.starts_sums = *first;
+        all.push(f);
+    }
     // Each nest for whole groups, and for what is left.
     let mut nests: Vec<[Code; 2]> = Vec::new();
     let (mut size, mut slots, mut used) = (0, 0, Vec::new());

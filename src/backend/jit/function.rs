@@ -20,7 +20,6 @@
 use super::beside::{self, UNROLLED, pressure};
 use super::body::{Body, Rm, Sizes, memory, pointed};
 use super::code::{Code, Note, When};
-use super::contraction;
 use super::frame::{Frame, words};
 use super::isa::{Isa, Vop};
 use super::machine::{Entry, Home, Kind, Pool, Program, Table, Val};
@@ -78,24 +77,17 @@ pub struct Role<'p> {
     pub asking: &'p [bool],
     /// How many blocks go through the nest together, if not all do.
     pub blocks: usize,
-    /// For each program whether its sums over a dimension start with it.
-    pub firsts: &'p [bool],
     /// It takes one turn of its outermost loop, which the call's words say.
     pub one_turn: bool,
     /// The accumulators are more than the second cache holds.
     pub many_accumulators: bool,
 }
 
-/// Emits a step: one program, or several that go through the same blocks together.
+/// Emits a step of one nest.
 ///
 /// # Errors
 /// If its frame would be too large for the stack.
-pub fn step<I: Isa>(programs: &[Program], sizes: Sizes, pool: &mut Pool, role: Role<'_>) -> Result<Emitted, String> {
-    if role.blocks > 0 {
-        let one = |(program, first)| Function::<I> { starts_sums: first, ..Function::new(program, None, sizes, pool, role) };
-        return contraction::step(programs.iter().zip(role.firsts.iter().copied()).map(one).collect());
-    }
-    let [program] = programs else { return Err(format!("{} programs in one loop over samples", programs.len())) };
+pub fn step<I: Isa>(program: &Program, sizes: Sizes, pool: &mut Pool, role: Role<'_>) -> Result<Emitted, String> {
     let pair = beside::pair::<I>(program, accumulators(program).len(), (sizes.lanes / I::BYTES).max(1));
     Function::<I>::new(program, pair.as_ref(), sizes, pool, role).emit()
 }
@@ -163,7 +155,7 @@ pub(super) struct Function<'p, I> {
 
 impl<'p, I: Isa> Function<'p, I> {
     /// A function about to be emitted, registers given out.
-    fn new(program: &'p Program, pair: Option<&'p Program>, sizes: Sizes, pool: &mut Pool, role: Role<'p>) -> Self {
+    pub(super) fn new(program: &'p Program, pair: Option<&'p Program>, sizes: Sizes, pool: &mut Pool, role: Role<'p>) -> Self {
         let slow = program.ops.iter().any(|op| matches!(op.kind, Kind::Patch(_)));
         let frame = Frame::new::<I>(program.strided.len(), program.dims.len(), slow);
         let mut f = Function {

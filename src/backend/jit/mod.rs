@@ -181,20 +181,21 @@ impl<T: Real> Jit<T> {
                 for (part, asking) in unit.iter().zip(&mut asking) {
                     let mut program = Program::new::<T>(&part.kernel, &mut pool, I::MASKS)?;
                     program.after(asks.len() as u32);
-                    programs.push(program);
+                    programs.push((program, part.first));
                     asks.extend(asking);
                 }
-                let firsts: Vec<bool> = unit.iter().map(|part| part.first).collect();
                 let role = Role {
                     whole: !by_tiles,
                     alone: alone.then_some(pass.accumulators.len()),
                     asking: &asks,
                     blocks: unit[0].blocks,
-                    firsts: &firsts,
                     one_turn: turns.is_some(),
                     many_accumulators: many,
                 };
-                let emitted = function::step::<I>(&programs, sizes, &mut pool, role)?;
+                let emitted = match &programs[..] {
+                    [(program, _)] if role.blocks == 0 => function::step::<I>(program, sizes, &mut pool, role)?,
+                    all => contraction::step::<I>(all, sizes, &mut pool, role)?,
+                };
                 spills = spills.max(emitted.slots);
                 adds_up |= emitted.sums;
                 self_starting &= emitted.starts || !kernel.insts.iter().any(|i| matches!(i, Inst::Accumulate(..) | Inst::AccumulateProduct(..)));

@@ -2,7 +2,6 @@
 //! line, so that every load touches two, and columns that were each allocated by themselves lie alike within a page, so that the same samples of a
 //! dozen of them fill a set of the first cache. Tile buffers have neither fault.
 
-use super::prepare::targets;
 use crate::kernel::ir::{Access, Inst, Kernel, PassKernels, V};
 use std::borrow::Cow;
 
@@ -22,7 +21,7 @@ pub fn pack(pass: &PassKernels, shared: usize) -> Cow<'_, PassKernels> {
         let read = |inst: &Inst| {
             let Inst::Column(at) = inst else { return None };
             let turns: usize = kernel.dims.iter().enumerate().filter(|(k, _)| at.strides.get(*k).is_none_or(|s| *s == 0)).map(|(_, d)| *d).product();
-            Some((targets(at, &kernel.dims), turns.div_ceil(shared)))
+            Some((at.targets(&kernel.dims), turns.div_ceil(shared)))
         };
         kernel.insts.iter().filter_map(read).collect()
     };

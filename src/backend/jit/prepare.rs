@@ -55,24 +55,10 @@ pub fn functions(of: &[Range<usize>]) -> Range<usize> {
     of.first().map_or(0, |r| r.start)..of.last().map_or(0, |r| r.end)
 }
 
-/// All entries that an access reaches over a nest.
-pub fn targets(at: &Access, dims: &[usize]) -> Vec<usize> {
-    let mut out = vec![at.base as usize];
-    for (stride, extent) in at.strides.iter().zip(dims).filter(|(s, _)| **s != 0) {
-        out = out.iter().flat_map(|t| (0..*extent).map(move |k| t + k * *stride as usize)).collect();
-    }
-    out
-}
-
-/// The last entry that an access can reach over a nest.
-pub fn last(at: &Access, dims: &[usize]) -> usize {
-    at.base as usize + at.strides.iter().zip(dims).map(|(s, d)| *s as usize * d.saturating_sub(1)).sum::<usize>()
-}
-
 /// How many entries of a table are reached.
 pub fn entries(pass: &PassKernels, of: impl Fn(&Inst) -> Option<&Access>) -> usize {
     let of = &of;
-    let all = pass.steps.iter().flat_map(|kernel| kernel.insts.iter().filter_map(of).map(|at| last(at, &kernel.dims) + 1));
+    let all = pass.steps.iter().flat_map(|kernel| kernel.insts.iter().filter_map(of).map(|at| at.last(&kernel.dims) + 1));
     all.max().unwrap_or(0)
 }
 
@@ -105,8 +91,8 @@ pub fn check(pass: &PassKernels) -> Result<(), String> {
                 Inst::Accumulate(_, at, _) | Inst::AccumulateProduct(at, ..) => (at, pass.accumulators.len(), "accumulator"),
                 _ => continue,
             };
-            if last(at, &kernel.dims) >= len {
-                return Err(format!("{what} {} of {len}", last(at, &kernel.dims)));
+            if at.last(&kernel.dims) >= len {
+                return Err(format!("{what} {} of {len}", at.last(&kernel.dims)));
             }
             if matches!(inst, Inst::Accumulate(..) | Inst::AccumulateProduct(..)) {
                 // The order of a lane's additions would depend on the order of the loops.
@@ -136,7 +122,7 @@ pub fn starts<T: Real>(kernel: &Kernel, one_turn: bool) -> Vec<(usize, usize, T)
             (kernel.dims.clone(), None)
         };
         let further = further.map_or(0, |s| *s as usize);
-        out.extend(targets(at, &dims).into_iter().map(|t| (t, further, T::from_f64(fold.identity()))));
+        out.extend(at.targets(&dims).into_iter().map(|t| (t, further, T::from_f64(fold.identity()))));
     }
     out
 }

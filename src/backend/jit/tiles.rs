@@ -1,6 +1,5 @@
 //! Sizes of tiles, and which loads ask the cache for the samples to come. Measured numbers, each with its measurement.
 
-use super::prepare::targets;
 use super::{LEAVES, jam};
 use crate::backend::LEAF;
 use crate::kernel::ir::{Inst, Kernel, PassKernels};
@@ -60,7 +59,7 @@ pub fn pitch(tile: usize, size: usize) -> usize {
 /// For each kernel the instructions that ask the cache for the samples to come: of a column that one kernel reads, its loads; of columns that several
 /// read, every other one's in the first of them and the others' in the last, so that memory is busy in both.
 pub fn asking<'k>(kernels: impl DoubleEndedIterator<Item = &'k Kernel> + Clone, columns: usize) -> Vec<Vec<bool>> {
-    let reached = |kernel: &Kernel, inst: &Inst| if let Inst::Column(at) = inst { targets(at, &kernel.dims) } else { Vec::new() };
+    let reached = |kernel: &Kernel, inst: &Inst| if let Inst::Column(at) = inst { at.targets(&kernel.dims) } else { Vec::new() };
     // How many kernels read each column.
     let mut left = vec![0usize; columns];
     let note = |kernel: &Kernel, counts: &mut Vec<usize>, by: isize| {

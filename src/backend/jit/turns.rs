@@ -15,7 +15,6 @@
 //! ```
 //! The same operations on the same numbers, and each accumulator's samples in their order: the bits are the interpreter's.
 
-use super::prepare::last;
 use crate::kernel::ir::{Access, Inst, Kernel, PassKernels, V};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,7 +60,7 @@ fn buffers(inst: &Inst) -> Option<(&Access, bool)> {
 type Span = (usize, usize);
 
 fn span(at: &Access, dims: &[usize]) -> Span {
-    (at.base as usize, last(at, dims))
+    (at.base as usize, at.last(dims))
 }
 
 /// Those of the first turn.
