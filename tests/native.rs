@@ -90,7 +90,12 @@ fn kernels<T: Real>() -> Vec<PassKernels> {
     let experts = ((hidden_of * g.param_with("out", &[4, 10])).sum_dim(-1) * scores.softmax(-1)).sum_dim(-1) - y;
     // Extremes of which two are read, so that most of the nest is left out.
     let least = g.data_with("grid", &[5, 20]).min_samples();
+    // Back through a triangle for each sample, with its own gradient and without.
+    let bent = q.matmul((near * g.param_with("bend", &[14])).reshape(&[14, 1])).sin().sum();
+    let stiff = q.detach().matmul((near * g.param_with("bow", &[14])).reshape(&[14, 1])).cos().sum();
     let losses = [
+        bent,
+        stiff,
         least.index(&[4, 10]) - least.index(&[0, 13]) * a,
         mixture,
         experts.square().sum(),

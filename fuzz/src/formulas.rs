@@ -155,7 +155,7 @@ fn step<'g>(u: &mut Unstructured<'_>, g: &'g Graph, pool: &[Expr<'g>], labels: &
             2 => x.tril(),
             _ => x.triu(),
         },
-        52 => x.to_diag(),
+        52 if small => x.to_diag(),
         53 => x.dot(recent(u)?),
         54 => x.outer(recent(u)?),
         55 => x.matmul(recent(u)?),

@@ -376,6 +376,21 @@ impl Kernel {
         }
     }
 
+    /// The folds into tile buffers, and where to.
+    pub fn folds(&self) -> impl Iterator<Item = (Fold, &Access)> {
+        self.insts.iter().filter_map(|inst| match inst {
+            Inst::Fold(fold, at, _) => Some((*fold, at)),
+            Inst::FoldProduct(at, ..) => Some((Fold::Sum, at)),
+            _ => None,
+        })
+    }
+
+    /// Whether what a part folds into tile buffers is no other part's too.
+    pub fn parts_fold_apart(&self) -> bool {
+        let row = self.dims.len().wrapping_sub(2);
+        self.parts.is_empty() || self.folds().all(|(_, at)| at.strides.get(row).is_some_and(|s| *s != 0))
+    }
+
     /// Kernels that go through all of their nests, one for each part.
     pub fn whole(&self) -> Cow<'_, [Kernel]> {
         let (false, Some(row)) = (self.parts.is_empty(), self.dims.len().checked_sub(2)) else { return Cow::Borrowed(std::slice::from_ref(self)) };

@@ -172,5 +172,26 @@ fn triangles_are_gone_through_without_what_they_lack() {
             let found = grad.get(name).unwrap();
             assert!(found.iter().zip(expected).all(|(a, b)| close(*a, *b)), "{name}, lower: {lower}");
         }
+
+        // Back through the triangle for each sample: sums over its rows, and nothing else in that step.
+        let fixed = g.param_with("fixed", &[2, D, D]).detach();
+        let fixed = if lower { fixed.tril() } else { fixed.triu() };
+        let z = fixed.matmul((x * m).reshape(&[D, 1]));
+        let mut by_m = vec![0.0; D];
+        for s in 0..samples {
+            let x: Vec<f64> = columns.iter().map(|x| x[s]).collect();
+            for row in 0..2 * D {
+                let own = (0..D).filter(|j| inside(row % D, *j));
+                let z: f64 = own.clone().map(|j| raw[row * D + j] * x[j] * mean[j]).sum();
+                own.for_each(|j| by_m[j] += z.cos() * raw[row * D + j] * x[j]);
+            }
+        }
+        for backend in tapeless::backend::Backend::available() {
+            let program = Options::new().backend(backend).compile(z.sin().sum()).unwrap();
+            let theta = program.params([("m", mean.clone()), ("t", raw.clone()), ("fixed", raw.clone())]).unwrap();
+            let data = program.bind([("x", columns.iter().map(Vec::as_slice).collect::<Vec<_>>())]).unwrap();
+            let (_, grad) = data.value_and_grad(&theta).unwrap();
+            assert!(grad.get("m").unwrap().iter().zip(&by_m).all(|(a, b)| close(*a, *b)), "{backend:?}, lower: {lower}\n{}", program.kernels());
+        }
     }
 }

@@ -87,10 +87,15 @@ impl<T: Real> TileProgram<T> {
     pub fn new(pass: &PassKernels) -> Self {
         let mut registers = pass.tiles;
         let mut steps = Vec::new();
-        for kernel in pass.steps.iter().flat_map(|kernel| kernel.whole().into_owned()) {
-            let (step, used) = step::<T>(&kernel, pass.tiles);
-            registers = registers.max(used);
-            steps.push(step);
+        for kernel in &pass.steps {
+            // Several parts may fold into the same buffers: all start before the first.
+            let identity = |(fold, at): (Fold, &Access)| at.targets(&kernel.dims).into_iter().map(move |t| (t, T::from_f64(fold.identity())));
+            let mut starts: Vec<(usize, T)> = kernel.folds().flat_map(identity).collect();
+            for part in kernel.whole().iter() {
+                let (step, used) = step::<T>(part, pass.tiles, std::mem::take(&mut starts));
+                registers = registers.max(used);
+                steps.push(step);
+            }
         }
         let fits = TILE_BYTES / (registers.max(1) * size_of::<T>());
         let tile = (fits / SHORTEST_TILE * SHORTEST_TILE).clamp(SHORTEST_TILE, LONGEST_TILE);
@@ -100,7 +105,7 @@ impl<T: Real> TileProgram<T> {
 
 /// Linear scan: a register is free again after the last use of its value. The target is taken before the operands are given back, so an
 /// operation never writes what it reads.
-fn step<T: Real>(kernel: &Kernel, buffers: usize) -> (TileStep<T>, usize) {
+fn step<T: Real>(kernel: &Kernel, buffers: usize, starts: Vec<(usize, T)>) -> (TileStep<T>, usize) {
     let n = kernel.insts.len();
     let mut last_use = vec![0usize; n];
     for (k, inst) in kernel.insts.iter().enumerate() {
@@ -124,7 +129,6 @@ fn step<T: Real>(kernel: &Kernel, buffers: usize) -> (TileStep<T>, usize) {
     let mut free: Vec<usize> = Vec::new();
     let mut used = buffers;
     let mut operations = Vec::new();
-    let mut starts = Vec::new();
     for (k, inst) in kernel.insts.iter().enumerate() {
         let constant = |c: f64| Some(Source::Constant(T::from_f64(c)));
         let loaded = match inst {
@@ -150,14 +154,7 @@ fn step<T: Real>(kernel: &Kernel, buffers: usize) -> (TileStep<T>, usize) {
             }
             Inst::Store(at, _) => Target::Tile(at.clone()),
             Inst::Output(at, _) => Target::Output(at.clone()),
-            Inst::Fold(fold, at, _) => {
-                start(&mut starts, at, &kernel.dims, T::from_f64(fold.identity()));
-                Target::Tile(at.clone())
-            }
-            Inst::FoldProduct(at, ..) => {
-                start(&mut starts, at, &kernel.dims, T::default());
-                Target::Tile(at.clone())
-            }
+            Inst::Fold(_, at, _) | Inst::FoldProduct(at, ..) => Target::Tile(at.clone()),
             Inst::Accumulate(_, at, _) | Inst::AccumulateProduct(at, ..) => Target::Accumulator(at.clone()),
             _ => {
                 let register = home[k].unwrap_or_else(|| {
@@ -193,9 +190,4 @@ fn release<T>(operands: &[V], k: usize, last_use: &[usize], home: &[Option<usize
             free.push(r);
         }
     }
-}
-
-/// The buffers a fold goes through start from its identity.
-fn start<T: Copy>(starts: &mut Vec<(usize, T)>, at: &Access, dims: &[usize], identity: T) {
-    starts.extend(at.targets(dims).into_iter().map(|t| (t, identity)));
 }

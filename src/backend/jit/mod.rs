@@ -173,7 +173,8 @@ impl<T: Real> Jit<T> {
             // Accumulators that no part of the nest has are written by nobody.
             self_starting &= kernel.parts.is_empty();
             // Whole groups of blocks start from 0 by themselves.
-            let group = if parts.iter().flatten().all(|part| part.blocks > 0) { parts[0][0].blocks * I::BYTES / size } else { usize::MAX };
+            let group =
+                if parts.iter().flatten().all(|part| part.blocks > 0) && kernel.parts_fold_apart() { parts[0][0].blocks * I::BYTES / size } else { usize::MAX };
             let alone = pass.steps.len() == 1 && parts.len() == 1 && !extremes;
             for unit in parts {
                 let mut programs = Vec::with_capacity(unit.len());

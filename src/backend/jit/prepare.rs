@@ -3,7 +3,6 @@
 use super::jam::{Group, Jammed, jam};
 use super::pack;
 use super::turns::{Run, Turned, turned};
-use crate::graph::Fold;
 use crate::kernel::build::expand;
 use crate::kernel::ir::{Access, Inst, Kernel, Part, PassKernels, V};
 use crate::real::Real;
@@ -24,7 +23,9 @@ pub fn turns_of(runs: &[Run]) -> impl Iterator<Item = Option<usize>> {
 pub fn jammed<T: Real>(pass: &PassKernels, runs: &[Run], group: Group) -> Vec<Vec<Vec<Jammed>>> {
     let of = |kernel: &Kernel, turns: Option<usize>| {
         let mut units: Vec<Vec<Jammed>> = Vec::new();
-        for part in kernel.whole().iter().flat_map(|part| jam(&expand::<T>(part), group, turns.is_some())) {
+        for mut part in kernel.whole().iter().flat_map(|part| jam(&expand::<T>(part), group, turns.is_some())) {
+            // Another part has begun them.
+            part.first &= kernel.parts_fold_apart();
             match units.last_mut() {
                 Some(unit) if unit[0].blocks == part.blocks && part.blocks > 0 && !mends(&part.kernel) && !mends(&unit[0].kernel) => unit.push(part),
                 _ => units.push(vec![part]),
@@ -109,19 +110,13 @@ pub fn check(pass: &PassKernels) -> Result<(), String> {
 
 /// The buffers that folds go through, with the folds' identities: all of them, or those of the first turn and the distance to the next.
 pub fn starts<T: Real>(kernel: &Kernel, one_turn: bool) -> Vec<(usize, usize, T)> {
-    let mut out: Vec<(usize, usize, T)> = Vec::new();
-    for inst in &kernel.insts {
-        let (fold, at) = match inst {
-            Inst::Fold(fold, at, _) => (*fold, at),
-            Inst::FoldProduct(at, ..) => (Fold::Sum, at),
-            _ => continue,
-        };
-        let (dims, further) = if one_turn {
-            (kernel.dims.iter().enumerate().map(|(k, d)| if k == 0 { 1 } else { *d }).collect(), at.strides.first())
-        } else {
-            (kernel.dims.clone(), None)
-        };
-        let further = further.map_or(0, |s| *s as usize);
+    let mut out = Vec::new();
+    for (fold, at) in kernel.folds() {
+        let (mut dims, mut further) = (kernel.dims.clone(), 0);
+        if let (true, Some(outermost)) = (one_turn, dims.first_mut()) {
+            *outermost = 1;
+            further = at.strides.first().map_or(0, |s| *s as usize);
+        }
         out.extend(at.targets(&dims).into_iter().map(|t| (t, further, T::from_f64(fold.identity()))));
     }
     out
