@@ -385,10 +385,11 @@ impl Kernel {
         })
     }
 
-    /// Whether what a part folds into tile buffers is no other part's too.
+    /// Whether each part folds into tile buffers of its own, and all of them together into every one.
     pub fn parts_fold_apart(&self) -> bool {
-        let row = self.dims.len().wrapping_sub(2);
-        self.parts.is_empty() || self.folds().all(|(_, at)| at.strides.get(row).is_some_and(|s| *s != 0))
+        // Sums over the columns: each row is in one part.
+        let of_rows = |at: &Access| matches!(at.strides[..], [.., row, column] if row != 0 && column == 0);
+        self.parts.is_empty() || self.folds().all(|(_, at)| of_rows(at))
     }
 
     /// Kernels that go through all of their nests, one for each part.

@@ -173,6 +173,25 @@ fn triangles_are_gone_through_without_what_they_lack() {
             assert!(found.iter().zip(expected).all(|(a, b)| close(*a, *b)), "{name}, lower: {lower}");
         }
 
+        // Sums over matrices: entries that none of them has are 0 for each sample.
+        let pairs = g.data_with("pairs", &[2, 1, D / 2]);
+        let stack = g.param_with("stack", &[2, D / 2, D / 2]);
+        let both = ((if lower { stack.tril() } else { stack.triu() }) * pairs).sum_dim(0);
+        let mut expected = 0.0;
+        for s in 0..samples {
+            for (i, j) in (0..D / 2).flat_map(|i| (0..D / 2).map(move |j| (i, j))).filter(|(i, j)| inside(*i, *j)) {
+                let sum: f64 = (0..2).map(|k| raw[(k * D / 2 + i) * D / 2 + j] * columns[k * D / 2 + j][s]).sum();
+                expected += sum.cos() - 1.0;
+            }
+        }
+        for backend in tapeless::backend::Backend::available() {
+            let program = Options::new().backend(backend).compile((both.cos() - 1.0).sum()).unwrap();
+            let theta = program.params([("m", mean.clone()), ("t", raw.clone()), ("stack", raw[..D * D / 2].to_vec())]).unwrap();
+            let data =
+                program.bind([("x", columns.iter().map(Vec::as_slice).collect::<Vec<_>>()), ("pairs", columns.iter().map(Vec::as_slice).collect())]).unwrap();
+            assert!(close(data.value(&theta).unwrap(), expected), "{backend:?}, lower: {lower}\n{}", program.kernels());
+        }
+
         // Back through the triangle for each sample: sums over its rows, and nothing else in that step.
         let fixed = g.param_with("fixed", &[2, D, D]).detach();
         let fixed = if lower { fixed.tril() } else { fixed.triu() };
@@ -188,8 +207,9 @@ fn triangles_are_gone_through_without_what_they_lack() {
         }
         for backend in tapeless::backend::Backend::available() {
             let program = Options::new().backend(backend).compile(z.sin().sum()).unwrap();
-            let theta = program.params([("m", mean.clone()), ("t", raw.clone()), ("fixed", raw.clone())]).unwrap();
-            let data = program.bind([("x", columns.iter().map(Vec::as_slice).collect::<Vec<_>>())]).unwrap();
+            let theta = program.params([("m", mean.clone()), ("t", raw.clone()), ("stack", raw[..D * D / 2].to_vec()), ("fixed", raw.clone())]).unwrap();
+            let data =
+                program.bind([("x", columns.iter().map(Vec::as_slice).collect::<Vec<_>>()), ("pairs", columns.iter().map(Vec::as_slice).collect())]).unwrap();
             let (_, grad) = data.value_and_grad(&theta).unwrap();
             assert!(grad.get("m").unwrap().iter().zip(&by_m).all(|(a, b)| close(*a, *b)), "{backend:?}, lower: {lower}\n{}", program.kernels());
         }
