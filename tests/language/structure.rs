@@ -179,8 +179,9 @@ fn triangles_are_gone_through_without_what_they_lack() {
         let both = ((if lower { stack.tril() } else { stack.triu() }) * pairs).sum_dim(0);
         let mut expected = 0.0;
         for s in 0..samples {
+            let x: Vec<f64> = columns.iter().map(|x| x[s]).collect();
             for (i, j) in (0..D / 2).flat_map(|i| (0..D / 2).map(move |j| (i, j))).filter(|(i, j)| inside(*i, *j)) {
-                let sum: f64 = (0..2).map(|k| raw[(k * D / 2 + i) * D / 2 + j] * columns[k * D / 2 + j][s]).sum();
+                let sum: f64 = (0..2).map(|k| raw[(k * D / 2 + i) * D / 2 + j] * x[k * D / 2 + j]).sum();
                 expected += sum.cos() - 1.0;
             }
         }
