@@ -148,7 +148,7 @@ impl<T: Real> Jit<T> {
         let size = size_of::<T>();
         let Turned { pass, runs, locals } = prepared(pass, I::GROUP);
         let pass = &*pass;
-        check(pass)?;
+        check(pass, &runs)?;
         let lanes = pass.lanes::<T>();
         let tile = tile(pass, size, locals);
         // Each step's kernels, and which of their loads ask the cache for the samples to come.

@@ -64,7 +64,14 @@ pub fn entries(pass: &PassKernels, of: impl Fn(&Inst) -> Option<&Access>) -> usi
 }
 
 /// Every access stays inside its table: the code has no checks of its own.
-pub fn check(pass: &PassKernels) -> Result<(), String> {
+pub fn check(pass: &PassKernels, runs: &[Run]) -> Result<(), String> {
+    for (kernel, turns) in pass.steps.iter().zip(turns_of(runs)) {
+        // Which turn it is moves every address by the outermost loop's stride, which must not be a loop of parts.
+        let outermost = kernel.dims.len() > if kernel.parts.is_empty() { 0 } else { 2 };
+        if turns.is_some_and(|turns| !outermost || kernel.dims[0] != turns) {
+            return Err(format!("a step over {:?} in {turns:?} turns", kernel.dims));
+        }
+    }
     if ![64, 128, 256].contains(&pass.lane_bytes) {
         return Err(format!("{} bytes of lanes", pass.lane_bytes));
     }

@@ -126,7 +126,8 @@ impl<'p> Buffers<'p> {
             }
         }
         let mut out = Buffers { pass, sinks, groups: vec![None; pass.steps.len()], ranges: Vec::new() };
-        let lead = |s: usize| out.pass.steps.get(s).filter(|k| k.dims.len() >= 2).map(|k| k.dims[0]);
+        // The loops that parts are parts of are the last two.
+        let lead = |s: usize| out.pass.steps.get(s).filter(|k| k.dims.len() >= if k.parts.is_empty() { 2 } else { 3 }).map(|k| k.dims[0]);
         let mut ranges = Vec::new();
         let mut s = 0;
         while s < pass.steps.len() {
