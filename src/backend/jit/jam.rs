@@ -80,7 +80,8 @@ pub fn sums_stay(kernel: &Kernel) -> bool {
 /// The one dimension that everything in the body is summed over, if there is one and the body does nothing else. A nest of one dimension has nothing to
 /// share, and goes through many columns: there it is all samples at each, which touches few pages of memory at a time.
 fn summed(kernel: &Kernel, one_turn: bool) -> Option<usize> {
-    if kernel.dims.len() < 2 {
+    // A function of several nests has no slow path.
+    if kernel.dims.len() < 2 || kernel.insts.iter().any(|inst| matches!(inst, Inst::Patch(..))) {
         return None;
     }
     let mut axis = None;

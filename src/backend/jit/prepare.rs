@@ -27,18 +27,13 @@ pub fn jammed<T: Real>(pass: &PassKernels, runs: &[Run], group: Group) -> Vec<Ve
             // Another part has begun them.
             part.first &= kernel.parts_fold_apart();
             match units.last_mut() {
-                Some(unit) if unit[0].blocks == part.blocks && part.blocks > 0 && !mends(&part.kernel) && !mends(&unit[0].kernel) => unit.push(part),
+                Some(unit) if unit[0].blocks == part.blocks && part.blocks > 0 => unit.push(part),
                 _ => units.push(vec![part]),
             }
         }
         units
     };
     pass.steps.iter().zip(turns_of(runs)).map(|(kernel, turns)| of(kernel, turns)).collect()
-}
-
-/// Whether a function is called for some lanes.
-fn mends(kernel: &Kernel) -> bool {
-    kernel.insts.iter().any(|inst| matches!(inst, Inst::Patch(..)))
 }
 
 /// The instructions of a function's kernels, as its notes count them.
