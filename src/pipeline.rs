@@ -129,9 +129,7 @@ pub fn compile<T: Real>(loss: Expr<'_>, options: &Options) -> Result<Program<T>>
     let (gradient_graph, statistics) = simplified(&derived, options);
     countable(&gradient_graph)?;
     // The value alone is the first of the gradient's results, simplified with them.
-    let mut value_graph = gradient_graph.clone();
-    value_graph.set_outputs(gradient_graph.outputs().iter().take(1).cloned().collect());
-    let value_graph = value_graph.without_dead_nodes();
+    let value_graph = gradient_graph.for_outputs(&gradient_graph.outputs()[..1]);
     let value = Late::new(Box::new(move || Plan::new(value_graph, backend)));
     let gradient = (!wrt.is_empty()).then(|| Plan::new(gradient_graph, backend));
     if gradient.is_none() {

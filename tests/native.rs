@@ -136,13 +136,16 @@ fn stays_inside<T: Real>() {
     let mut turned = 0;
     let lengths = (0..=33).chain([63, 64, 65, 511, 512, 513]);
     let passes = kernels::<T>();
+    // For tools that get NaN wrong (`tools/memory.sh`): then numbers are in the middle of the range.
+    let gentle = std::env::var_os("TAPELESS_GENTLE").is_some();
+    let number = |numbers: &mut Numbers| if gentle { T::from_f64(numbers.around()) } else { awkward(numbers) };
     let mut seen = [false; 16];
     for len in lengths {
         seen[len % 16] = true;
         for pass in &passes {
             for at_end in [true, false] {
-                let columns: Vec<Guarded<T>> = pass.columns.iter().map(|_| Guarded::new(len, at_end, || awkward(&mut numbers))).collect();
-                let uniforms = Guarded::new(pass.uniforms.len(), at_end, || awkward::<T>(&mut numbers));
+                let columns: Vec<Guarded<T>> = pass.columns.iter().map(|_| Guarded::new(len, at_end, || number(&mut numbers))).collect();
+                let uniforms = Guarded::new(pass.uniforms.len(), at_end, || number(&mut numbers));
                 let slices: Vec<&[T]> = columns.iter().map(Guarded::numbers).collect();
                 let mut of = |backend: Backend| {
                     let executable = backend::prepare::<T>(backend, pass);

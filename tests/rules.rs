@@ -42,7 +42,7 @@ fn right_sides_use_what_the_left_sides_bind() {
         match pattern {
             Pattern::Var(slot, _) => vec![*slot],
             Pattern::Number(_) | Pattern::Count | Pattern::Extent => Vec::new(),
-            Pattern::Sum(inner) | Pattern::SumDim(inner) => slots(inner),
+            Pattern::Sum(inner) | Pattern::SumDim(inner) | Pattern::Once(inner) => slots(inner),
             Pattern::Elem(_, inner) => inner.iter().flat_map(slots).collect(),
         }
     }
@@ -74,10 +74,6 @@ fn simplifying_random_graphs_ends_by_itself() {
             }
         }
         // The rule for rules: never more work in the loop over samples.
-        let work = |dag: &Dag| {
-            let live = dag.live();
-            dag.ids().filter(|id| live[id.index()] && matches!(dag.node(*id).op, Op::Elem(_)) && dag.shape(*id).varies_over_samples()).count()
-        };
         let (were, are) = (work(derived), work(&simple));
         grown.set(grown.get() + usize::from(are > were));
         most.set(most.get().max(are as f64 / were.max(1) as f64));
@@ -98,6 +94,72 @@ fn simplifying_random_graphs_ends_by_itself() {
     assert!(grown.get() * 20 <= graphs.get(), "{} of {} graphs have more operations per sample than before", grown.get(), graphs.get());
     println!("{} graphs, {} of them changed by a second time; the busiest rule: {:?}", graphs.get(), again.get(), worst.borrow());
     assert!(again.get() * 50 <= graphs.get(), "{} of {} graphs are changed by a second time", again.get(), graphs.get());
+}
+
+/// Operations per sample.
+fn work(dag: &Dag) -> usize {
+    let live = dag.live();
+    dag.ids().filter(|id| live[id.index()] && matches!(dag.node(*id).op, Op::Elem(_)) && dag.shape(*id).varies_over_samples()).count()
+}
+
+fn applied(program: &Program, rule: &str) -> usize {
+    program.statistics().applied.iter().find(|(name, _)| *name == rule).map_or(0, |(_, n)| *n)
+}
+
+/// A Gaussian with a Cholesky factor: substitution backwards is done with sums, and the gradient is `-L^-T sum(z)` and `n / L_ii - L^-T sum(z z^T)`.
+#[test]
+fn substitution_backwards_is_taken_out_of_the_sums() {
+    const D: usize = 5;
+    const N: usize = 200;
+    let g = Graph::new();
+    let (x, loc, l) = (g.data_with("x", &[D]), g.param_with("loc", &[D]), g.param_with("l", &[D, D]).tril());
+    let z = l.solve_lower(x - loc);
+    let loss = g.count() * l.diag().ln().sum() + 0.5 * z.square().sum();
+    let program = loss.compile().unwrap();
+    assert!(applied(&program, "sum_of_combination") > 0, "{}", program.statistics());
+    // Differences, substitution forwards (scaled at the end), squares: then 2 z, and its products with what is left at each row.
+    let forwards = 1 + D * (D - 1) + D + 1;
+    assert_eq!(work(program.dag()), forwards + 1 + D * (D + 1) / 2, "{:?}", program.dag());
+
+    let triangle = nalgebra::DMatrix::from_fn(D, D, |i, j| if i == j { 1.5 + 0.2 * i as f64 } else { 0.4 * ((3 * i + j) as f64).sin() }).lower_triangle();
+    let entry = |i: usize, k: usize| 700.0 + ((i * (k + 2)) as f64 * 0.7).sin() * 3.0;
+    let columns: Vec<Vec<f64>> = (0..D).map(|k| (0..N).map(|i| entry(i, k)).collect()).collect();
+    let means: Vec<f64> = (0..D).map(|k| 699.5 + 0.3 * k as f64).collect();
+    let theta = program.params([("loc", means.clone()), ("l", triangle.transpose().as_slice().to_vec())]).unwrap();
+    let slices: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+    let (_, grad) = program.bind([("x", Columns::from(slices))]).unwrap().value_and_grad(&theta).unwrap();
+
+    let (mut total, mut products) = (nalgebra::DVector::zeros(D), nalgebra::DMatrix::zeros(D, D));
+    for i in 0..N {
+        let z = triangle.solve_lower_triangular(&nalgebra::DVector::from_fn(D, |k, _| entry(i, k) - means[k])).unwrap();
+        products += &z * z.transpose();
+        total += z;
+    }
+    let transposed = triangle.transpose();
+    let (by_loc, by_l) = (-transposed.solve_upper_triangular(&total).unwrap(), -transposed.solve_upper_triangular(&products).unwrap());
+    for i in 0..D {
+        assert!((grad.get("loc").unwrap()[i] - by_loc[i]).abs() < 1e-12 * by_loc.amax(), "{i}: {:?} {by_loc}", grad.get("loc"));
+        for j in 0..=i {
+            let expected = by_l[(i, j)] + if i == j { N as f64 / triangle[(i, i)] } else { 0.0 };
+            let got = grad.get("l").unwrap()[i * D + j];
+            assert!((got - expected).abs() < 1e-12 * by_l.amax(), "{i}, {j}: {got} {expected}");
+        }
+    }
+}
+
+/// A residual is a combination too, but taking it apart would cancel: the loss needs it by itself, so it stays; and so does one of data alone.
+#[test]
+fn residuals_are_not_taken_apart() {
+    let g = Graph::new();
+    let (x, y, w, b, a) = (g.data("x"), g.data("y"), g.param("w"), g.param("b"), g.param("a"));
+    let bent = (a * x).exp();
+    let squares = (w * bent + b - y).square().sum() + bent.square().sum();
+    // Nothing else needs the residual here, but it is one of data.
+    let plain = ((w * x - y) * x).sum() * x.square().sum();
+    for loss in [squares, plain] {
+        let program = loss.compile().unwrap();
+        assert_eq!(applied(&program, "sum_of_combination"), 0, "{:?}", program.dag());
+    }
 }
 
 /// `Bits` compares as numbers' bits, so constants of a pattern are found whatever made them.

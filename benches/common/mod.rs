@@ -234,9 +234,30 @@ pub struct Data<T> {
 
 impl<T: Real> From<Numbers> for Data<T> {
     fn from(numbers: Numbers) -> Self {
-        let cast = |x: Vec<f64>| x.into_iter().map(T::from_f64).collect();
+        let cast = |x: Vec<f64>| {
+            let mut out = Vec::with_capacity(x.len());
+            on_huge_pages(&mut out);
+            out.extend(x.into_iter().map(T::from_f64));
+            out
+        };
         Data { reals: numbers.reals.into_iter().map(cast).collect(), labels: numbers.labels, params: numbers.params }
     }
+}
+
+/// Asks for huge pages under the room of a vector that nothing is in yet, as NumPy does for its arrays: a hundred columns are more streams than small pages are held for.
+#[allow(unsafe_code)]
+fn on_huge_pages<T>(numbers: &mut Vec<T>) {
+    #[cfg(target_os = "linux")]
+    {
+        const PAGE: usize = 4096;
+        let room = numbers.spare_capacity_mut();
+        let skip = room.as_ptr().addr().next_multiple_of(PAGE) - room.as_ptr().addr();
+        let whole = size_of_val(room).saturating_sub(skip) / PAGE * PAGE;
+        // SAFETY: whole pages of this vector's own memory; the advice changes what they lie on, not what is in them. It may be refused, which is no error.
+        unsafe { libc::madvise(room.as_mut_ptr().cast::<u8>().wrapping_add(skip).cast(), whole, libc::MADV_HUGEPAGE) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = numbers;
 }
 
 impl Workload {

@@ -458,16 +458,22 @@ impl Dag {
 
     /// A copy that holds only what the outputs need (all inputs stay declared).
     pub fn without_dead_nodes(&self) -> Dag {
-        let live = self.live();
+        self.for_outputs(&self.outputs)
+    }
+
+    /// A copy that has these results only, and holds only what they need.
+    pub(crate) fn for_outputs(&self, outputs: &[(String, NodeId)]) -> Dag {
+        let live = self.reachable(outputs.iter().map(|(_, id)| *id));
         let mut out = Dag::with_inputs_of(self);
+        out.reserve(live.iter().filter(|l| **l).count());
         let mut map: Vec<Option<NodeId>> = vec![None; self.nodes.len()];
         for (k, node) in self.nodes.iter().enumerate() {
             if live[k] {
                 let args = node.args.iter().map(|a| map[a.index()].expect("operands of a live node are live")).collect();
-                map[k] = out.push(node.op.clone(), args, node.place);
+                map[k] = Some(out.push_shaped(node.op.clone(), args, node.shape.clone(), node.place));
             }
         }
-        for (name, id) in &self.outputs {
+        for (name, id) in outputs {
             out.output(name, map[id.index()].expect("outputs are live"));
         }
         out

@@ -2,6 +2,7 @@
 //!
 //! Beside the rules: equal nodes are one node, constants fold, nodes nobody needs go, and repetitions that broadcasting implies are dropped.
 
+mod hoist;
 pub mod rules;
 mod stable;
 
@@ -10,9 +11,11 @@ use crate::graph::{Args, Arrangement, Axis, Bits, Dag, Fold, NodeId, Op, verify}
 use crate::known::Known;
 use crate::op::Elem;
 use crate::shape::{Shape, broadcast_entry};
+use hoist::Hoist;
 use rules::{Compiled, Kind, Pattern, RULES, Rule, STABLE};
 use smallvec::SmallVec;
 use std::fmt;
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
 /// Rebuilds of the whole graph at most; most graphs are done after one.
@@ -72,16 +75,22 @@ pub fn apply(rules: &'static [Rule], before_diff: bool, dag: &Dag) -> (Dag, Stat
 
 fn run(phase: &Phase, dag: &Dag) -> (Dag, Statistics) {
     let mut statistics = Statistics { before: dag.live_nodes(), ..Statistics::default() };
-    let mut counts = vec![0usize; phase.rules.len() + stable::NAMES.len()];
-    let (mut current, mut rough) = sweep(phase, dag, &mut counts);
+    let mut counts = vec![0usize; phase.rules.len() + stable::NAMES.len() + 1];
+    let (mut current, mut rough) = sweep(phase, dag, None, &mut counts);
     statistics.sweeps = 1;
     while statistics.sweeps < MAX_SWEEPS && rough {
-        (current, rough) = sweep(phase, &current, &mut counts);
+        (current, rough) = sweep(phase, &current, None, &mut counts);
+        statistics.sweeps += 1;
+    }
+    if !phase.before_diff
+        && let Some(hoist) = Hoist::of(&current)
+    {
+        current = sweep(phase, &current, Some(hoist), &mut counts).0;
         statistics.sweeps += 1;
     }
     let out = current.without_dead_nodes();
     statistics.after = out.live_nodes();
-    let names = phase.rules.iter().map(|r| r.name).chain(stable::NAMES);
+    let names = phase.rules.iter().map(|r| r.name).chain(stable::NAMES).chain([hoist::NAME]);
     statistics.applied = names.zip(counts).filter(|(_, n)| *n > 0).collect();
     verify::check(&out, phase.name);
     (out, statistics)
@@ -89,7 +98,7 @@ fn run(phase: &Phase, dag: &Dag) -> (Dag, Statistics) {
 
 /// One rebuild, bottom up, and whether another may find something: every node was held against the rules when it was made, but for those that a replacement
 /// was widened with, and where the steps ran out.
-fn sweep(phase: &Phase, dag: &Dag, counts: &mut [usize]) -> (Dag, bool) {
+fn sweep(phase: &Phase, dag: &Dag, mut hoist: Option<Hoist<'_>>, counts: &mut [usize]) -> (Dag, bool) {
     let live = dag.live();
     let mut builder = Builder { phase, dag: Dag::with_inputs_of(dag), facts: Vec::new(), counts, place: None, rough: false };
     builder.dag.reserve(dag.nodes().len());
@@ -99,7 +108,12 @@ fn sweep(phase: &Phase, dag: &Dag, counts: &mut [usize]) -> (Dag, bool) {
         builder.place = node.place;
         let mut steps = MAX_STEPS;
         let args = node.args.iter().map(|a| map[a.index()].expect("operands of a live node are live")).collect();
-        map[id.index()] = Some(builder.emit(node.op.clone(), args, &mut steps));
+        map[id.index()] = Some(match &mut hoist {
+            Some(hoist) if node.op == Op::Reduce(Fold::Sum, Axis::Samples) => hoist.sum(&mut builder, &map, id, &mut steps),
+            // Every node has its simplest form by then.
+            Some(_) => builder.push_shaped(node.op.clone(), args, node.shape.clone()),
+            None => builder.emit(node.op.clone(), args, &mut steps),
+        });
     }
     let Builder { dag: mut out, rough, .. } = builder;
     for (name, id) in dag.outputs() {
@@ -117,6 +131,8 @@ struct Facts {
     affine: bool,
     /// Not below 0, or NaN.
     not_negative: bool,
+    /// An operand of another node.
+    needed: bool,
 }
 
 struct Builder<'c> {
@@ -157,7 +173,11 @@ impl Builder<'_> {
         }
         self.rough |= *steps == 0;
         if *steps > 0 {
-            for rule in rules_for(self.phase.by_head, &op) {
+            let heads: SmallVec<[Option<Head>; 3]> = args.iter().map(|a| Head::of(&self.dag.node(*a).op)).collect();
+            for (below, rule) in rules_for(self.phase.by_head, &op) {
+                if below.is_some() && !heads.contains(below) {
+                    continue;
+                }
                 let Some(binding) = self.matches_root(&rule.left, &op, &args) else { continue };
                 *steps -= 1;
                 self.counts[rule.index] += 1;
@@ -166,6 +186,12 @@ impl Builder<'_> {
             }
         }
         self.push_shaped(op, args, shape)
+    }
+
+    /// Counts what no pattern does, from the last of the counts.
+    fn counted(&mut self, from_last: usize) {
+        let own = self.counts.len() - 1 - from_last;
+        self.counts[own] += 1;
     }
 
     fn push(&mut self, op: Op, args: Args) -> NodeId {
@@ -198,7 +224,8 @@ impl Builder<'_> {
                 Op::Arrange(_) => (0..node.args.len()).all(|k| of(k).not_negative),
                 _ => false,
             };
-            self.facts.push(Facts { params, affine, not_negative });
+            node.args.iter().for_each(|a| self.facts[a.index()].needed = true);
+            self.facts.push(Facts { params, affine, not_negative, needed: false });
         }
         id
     }
@@ -382,6 +409,7 @@ impl Builder<'_> {
             Pattern::Number(c) => self.dag.as_constant(id) == Some(*c),
             Pattern::Count => self.dag.node(id).op == Op::Count,
             Pattern::Extent => self.dag.as_constant(id) == Some(binding.extent as f64),
+            Pattern::Once(inner) => !self.facts[id.index()].needed && self.matches(inner, id, binding),
             _ => {
                 let node = self.dag.node(id);
                 self.matches_op(pattern, &node.op, &node.args, binding)
@@ -411,6 +439,7 @@ impl Builder<'_> {
             Pattern::Number(c) => self.push(Op::Const(Bits::from(*c)), none()),
             Pattern::Count => self.push(Op::Count, none()),
             Pattern::Extent => self.push(Op::Const(Bits::from(binding.extent as f64)), none()),
+            Pattern::Once(_) => unreachable!("only what is replaced is looked at so"),
             Pattern::Sum(inner) => {
                 let inner = self.build(inner, binding, steps);
                 self.emit(Op::Reduce(Fold::Sum, Axis::Samples), smallvec::smallvec![inner], steps)
@@ -428,7 +457,37 @@ impl Builder<'_> {
     }
 }
 
-type ByHead = Known<&'static str, Vec<&'static Compiled>>;
+/// What a rule's left side starts with.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Head {
+    Elem(Discriminant<Elem>),
+    Sum,
+    SumDim,
+}
+
+impl Head {
+    fn of(op: &Op) -> Option<Head> {
+        match op {
+            Op::Elem(e) => Some(Head::Elem(discriminant(e))),
+            Op::Reduce(Fold::Sum, Axis::Samples) => Some(Head::Sum),
+            Op::Reduce(Fold::Sum, Axis::Dim(_)) => Some(Head::SumDim),
+            _ => None,
+        }
+    }
+
+    fn of_pattern(pattern: &Pattern) -> Option<Head> {
+        match pattern {
+            Pattern::Elem(e, _) => Some(Head::Elem(discriminant(e))),
+            Pattern::Sum(_) => Some(Head::Sum),
+            Pattern::SumDim(_) => Some(Head::SumDim),
+            Pattern::Once(inner) => Head::of_pattern(inner),
+            Pattern::Var(..) | Pattern::Number(_) | Pattern::Count | Pattern::Extent => None,
+        }
+    }
+}
+
+/// Rules by what they start with, each with what one of the operands must start with, if anything.
+type ByHead = Known<Head, Vec<(Option<Head>, &'static Compiled)>>;
 
 fn simplifying() -> &'static ByHead {
     static MAP: std::sync::OnceLock<ByHead> = std::sync::OnceLock::new();
@@ -443,24 +502,18 @@ fn stabilising() -> &'static ByHead {
 fn by_head(rules: &'static [Compiled]) -> ByHead {
     let mut map = ByHead::default();
     for rule in rules {
-        let head = match &rule.left {
-            Pattern::Elem(e, _) => e.name(),
-            Pattern::Sum(_) => "sum over samples",
-            Pattern::SumDim(_) => "sum over a dimension",
-            _ => unreachable!("a rule starts with an operation"),
+        let below = match &rule.left {
+            Pattern::Elem(_, inner) => inner.iter().find_map(Head::of_pattern),
+            Pattern::Sum(inner) | Pattern::SumDim(inner) => Head::of_pattern(inner),
+            _ => None,
         };
-        map.entry(head).or_default().push(rule);
+        let head = Head::of_pattern(&rule.left).expect("a rule starts with an operation");
+        map.entry(head).or_default().push((below, rule));
     }
     map
 }
 
 /// The rules whose left side starts with this operation.
-fn rules_for(by_head: &'static ByHead, op: &Op) -> &'static [&'static Compiled] {
-    let head = match op {
-        Op::Elem(e) => e.name(),
-        Op::Reduce(Fold::Sum, Axis::Samples) => "sum over samples",
-        Op::Reduce(Fold::Sum, Axis::Dim(_)) => "sum over a dimension",
-        _ => return &[],
-    };
-    by_head.get(head).map_or(&[], Vec::as_slice)
+fn rules_for(by_head: &'static ByHead, op: &Op) -> &'static [(Option<Head>, &'static Compiled)] {
+    Head::of(op).and_then(|head| by_head.get(&head)).map_or(&[], Vec::as_slice)
 }

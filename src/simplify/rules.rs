@@ -13,6 +13,7 @@
 //! | `p` | a value that is never negative: squares, exponentials, sums of such |
 //! | `a b` | a constant |
 //!
+//! `once(..)` is a value that nothing else needs so far: where something does, replacing it would compute it twice.
 //! `sum` is the sum over samples, `sum_dim` over one static dimension, `count` the number of samples, `extent` that of entries along the dimension which
 //! `sum_dim` reduces; `powi_N` is `powi` with that power.
 //! Operands of `add` and `mul` match in either order. The rule for rules: a rule never makes the work in the loop over samples more, and
@@ -64,7 +65,7 @@ pub const RULES: &[Rule] = rules! {
     div_one:              "div(x, 1)"               => "x",                                 Exact;
     add_neg:              "add(x, neg(y))"          => "sub(x, y)",                         Exact;
     sub_neg:              "sub(x, neg(y))"          => "add(x, y)",                         Exact;
-    neg_sub:              "neg(sub(x, y))"          => "sub(y, x)",                         ZeroSign;
+    neg_sub:              "neg(once(sub(x, y)))"    => "sub(y, x)",                         ZeroSign;
     mul_neg:              "mul(x, neg(s))"          => "neg(mul(x, s))",                    Exact;
     mul_neg_invariant:    "mul(u, neg(v))"          => "neg(mul(u, v))",                    Exact;
     div_neg_above:        "div(neg(x), y)"          => "neg(div(x, y))",                    Exact;
@@ -165,6 +166,8 @@ pub enum Pattern {
     SumDim(Box<Pattern>),
     /// An elementwise operation.
     Elem(Elem, Vec<Pattern>),
+    /// What nothing else needs so far.
+    Once(Box<Pattern>),
 }
 
 /// What a variable may stand for.
@@ -245,6 +248,7 @@ fn parse<'t>(text: &'t str, names: &mut Vec<&'t str>) -> Pattern {
         return match head {
             "sum" => Pattern::Sum(one(args)),
             "sum_dim" => Pattern::SumDim(one(args)),
+            "once" => Pattern::Once(one(args)),
             _ => {
                 let power = head.strip_prefix("powi_").map(|n| n.parse::<i32>().expect("a power"));
                 let name = if power.is_some() { "powi" } else { head };

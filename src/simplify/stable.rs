@@ -8,7 +8,7 @@ use super::Builder;
 use crate::graph::{Args, Axis, Bits, Fold, NodeId, Op};
 use crate::op::Elem;
 
-/// Their names in statistics, in the order of the last counts.
+/// Their names in statistics, in the order of the last counts but one.
 pub(super) const NAMES: [&str; 2] = ["ln_sum_exp", "ln_sum_exp_samples"];
 
 /// Factors passed at most: which side of a product has the sum is found by trying both.
@@ -57,8 +57,7 @@ impl Builder<'_> {
         let ln = self.push(Op::Elem(Elem::Ln), one(total));
         let dims = self.dag.shape(ln).dims().into();
         let shift = if self.dag.shape(shift).dims() == self.dag.shape(ln).dims() { shift } else { self.push(Op::Reshape(dims), one(shift)) };
-        let own = self.counts.len() - NAMES.len() + usize::from(over_samples);
-        self.counts[own] += 1;
+        self.counted(NAMES.len() - usize::from(over_samples));
         Some(self.push(Op::Elem(Elem::Add), smallvec::smallvec![ln, shift]))
     }
 

@@ -55,7 +55,7 @@ fn kinds(pattern: &Pattern, out: &mut Vec<Kind>) {
             }
         }
         Pattern::Number(_) | Pattern::Count | Pattern::Extent => {}
-        Pattern::Sum(inner) | Pattern::SumDim(inner) => kinds(inner, out),
+        Pattern::Sum(inner) | Pattern::SumDim(inner) | Pattern::Once(inner) => kinds(inner, out),
         Pattern::Elem(_, inner) => inner.iter().for_each(|p| kinds(p, out)),
     }
 }
@@ -128,6 +128,7 @@ impl Stage {
             Pattern::Count => self.push(Op::Count, &[]),
             // Only on right sides.
             Pattern::Extent => None,
+            Pattern::Once(inner) => self.play(inner, actors),
             Pattern::Sum(inner) => {
                 let x = self.play(inner, actors)?;
                 self.push(Op::Reduce(Fold::Sum, Axis::Samples), &[x])
@@ -148,7 +149,7 @@ impl Stage {
 fn sums_dim(pattern: &Pattern) -> bool {
     match pattern {
         Pattern::SumDim(_) => true,
-        Pattern::Sum(inner) => sums_dim(inner),
+        Pattern::Sum(inner) | Pattern::Once(inner) => sums_dim(inner),
         Pattern::Elem(_, inner) => inner.iter().any(sums_dim),
         Pattern::Var(..) | Pattern::Number(_) | Pattern::Count | Pattern::Extent => false,
     }
