@@ -105,6 +105,22 @@ fn an_equality_that_roundings_decide_is_no_alarm() -> tapeless::Result<()> {
     Ok(())
 }
 
+/// `-0 - (-0 - 0 - ...)` as written and `0 - 0` simplified are zeros of two signs, between which an angle on the negative axis turns by a whole turn (found by `verdicts`).
+#[test]
+fn the_sign_of_a_zero_on_the_cut_of_an_angle_is_no_alarm() -> tapeless::Result<()> {
+    let text = "data x [samples]\nparam square [3, 3]\nparam b []\n%0 = data x\n%1 = neg %0\n%2 = not %1\n%3 = neg %2\n%4 = neg %3\n%5 = reduce_sum samples %3\n%6 = sub %3, %5\n\
+                %7 = param square\n%8 = atan2 %6, %7\n%9 = neg %8\n%10 = param b\n%11 = atan2 %10, %8\n%12 = reduce_sum 0 %11\n%13 = reduce_sum 1 %12\n%14 = reshape [] %13\n\
+                %15 = reduce_sum samples %14\n%16 = reduce_sum 0 %9\n%17 = reduce_sum 1 %16\n%18 = reshape [] %17\n%19 = reduce_sum samples %18\n%20 = add %15, %19\n\
+                %21 = reduce_sum samples %4\n%22 = add %20, %21\noutput loss %22";
+    let g = Graph::from_dag(tapeless::graph::text::parse(text)?);
+    let program = g.outputs()[0].1.compile()?;
+    let data = program.bind([("x", &[0.5, -0.25, 1.0])])?;
+    let theta = program.params([("b", vec![0.3]), ("square", vec![-0.5, 0.4, -0.3, 1.0, 0.2, -0.8, 0.1, -0.9, 0.7])])?;
+    let report = check::gradient(&data, &theta)?;
+    assert!(!report.failed(), "{report}");
+    Ok(())
+}
+
 #[test]
 fn the_tutorials_central_difference() {
     // Readings and figures of the thermometer: loss 1763.8846, rate of change 4517.2979 in f32 arithmetic, 4517.2964 exactly.

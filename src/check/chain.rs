@@ -370,6 +370,14 @@ impl Forward<'_> {
                 }
             }
         }
+        // Which zero it is may differ from formula to formula: on the cut of the angle it decides.
+        if op == Elem::Atan2 {
+            for k in 0..2 {
+                if x[k] == 0.0 {
+                    error = error.max((replaced(op, x, k, -x[k]) - y).abs());
+                }
+            }
+        }
         let bends = !is_step(op) && !matches!(op, Elem::Add | Elem::Sub | Elem::Neg);
         if !bends {
             return error;
