@@ -109,7 +109,8 @@ impl<T: Real> Case<T> {
         let interp = prepare::<T>(Backend::Interp, pass);
         let mut case = Case { name: name.into(), pass: pass.clone(), lengths: lengths.to_vec(), runs: Vec::new() };
         for len in lengths {
-            let columns = (0..pass.columns.len() + pass.made.len()).map(|k| memory.input(*len, tame, k)).collect();
+            let rows = if name.ends_with("from afar") { FAR } else { *len };
+            let columns = (0..pass.columns.len() + pass.made.len()).map(|k| memory.input(rows, tame, k)).collect();
             let uniforms = memory.uniforms(pass.uniforms.len(), name.contains("power"));
             let outputs = (0..pass.outputs).map(|k| memory.output(*len, k)).collect();
             let mut run = Run { columns, uniforms, outputs, expected: Vec::new() };
@@ -183,6 +184,8 @@ impl<T: Real> Run<T> {
 /// Around a block and a group of blocks, and where a leaf ends.
 const SHORT: &[usize] = &[0, 1, 5, 37, 203];
 const LONG: &[usize] = &[3, 130, LEAF, LEAF + 37];
+/// Samples of columns beyond what is near.
+const FAR: usize = 70_000;
 /// For numbers of which some are special.
 const AWKWARD: &[usize] = &[1, 5, 37, 70, 131, 1003];
 
@@ -315,5 +318,11 @@ pub fn cases<T: Real>() -> Vec<Case<T>> {
         by_tiles.push(Case::new(&mut memory, &format!("{}, by tiles", case.name), &pass, &[0, 3, 29, 37, 61, 203, 1053, LEAF], true));
     }
     out.extend(by_tiles);
+    // A part of columns that no cache holds.
+    let mut afar: Vec<Case<T>> = Vec::new();
+    for case in out.iter().filter(|c| c.name == "Gaussian 0" || c.name == "several 0") {
+        afar.push(Case::new(&mut memory, &format!("{}, from afar", case.name), &case.pass, LONG, true));
+    }
+    out.extend(afar);
     out
 }

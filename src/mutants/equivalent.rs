@@ -68,6 +68,13 @@ pub const EQUIVALENT: &[(&str, &str, &str)] = &[
     ("samples.rs: self.body.code.jump(When::Below, near, Note::Loop);", "jump", NEAR),
     ("samples.rs: self.body.code.jump(When::Always, done, Note::Loop);", "jump", NEAR),
     ("samples.rs: self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, memory(Register::RDI, words::FAR), 1));", "Cmp", NEAR),
+    ("samples.rs: self.body.code.jump(When::AboveOrEqual, far, Note::Loop);", "jump", "decides in how many ways the same samples are gone through"),
+    ("samples.rs: self.body.put(Instruction::with2(Encoding::Mov_rm64_r64, groups, end));", "Displaced|Dropped", REST),
+    ("samples.rs: self.mov(Register::RAX, groups);", "Displaced(8)", REST),
+    ("samples.rs: self.body.put(Instruction::with2(Encoding::Lea_r64_m, end, memory(Register::R8, i64::from(NEAR / group * group))));", "Lea", AT_ONCE),
+    ("samples.rs: self.body.put(Instruction::with2(Encoding::Cmovl_r64_rm64, end, Register::RAX));", "Code(Mov_r64_rm64)", AT_ONCE),
+    ("samples.rs: self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, groups));", "Dropped|Displaced(8)|Register", REST),
+    ("samples.rs: self.body.code.jump(When::Below, on, Note::Loop);", "Dropped|Jump(Above)|NotZero", REST),
     ("samples.rs: self.body.code.jump(When::AboveOrEqual, done, Note::Tail);", "Jump(Above)", NOTHING),
     ("samples.rs: self.body.code.jump(When::AboveOrEqual, whole, Note::Loop);", "Dropped|Jump(Above)", NOTHING),
     (
@@ -104,6 +111,7 @@ const DOWN: &str = "the counter goes down to 0 and no further";
 const REST: &str = "decides whether a whole group is taken at once; what isn't is done block by block, to the same bits";
 const NOTHING: &str = "where nothing is left, what follows does nothing";
 const NEAR: &str = "decides whether the loop asks the cache for what comes";
+const AT_ONCE: &str = "so many samples are gone through in one way before the next";
 const STEPS: &str = "goes on by whole steps to the very end, and not beyond";
 const OFTEN: &str =
     "takes the slow path more often than it need be, which leaves lanes alone that needn't be mended; where it is taken less often that is noticed";

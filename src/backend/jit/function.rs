@@ -131,6 +131,8 @@ pub(super) struct Function<'p, I> {
     pub(super) unroll: usize,
     /// Invariants and their registers.
     pub(super) pinned: Vec<(Val, u8)>,
+    /// In how many ways the main loop goes through the samples, each with its share of an accumulator's vectors.
+    pub(super) ways: usize,
     /// Accumulators and their registers.
     pub(super) kept: Vec<(Entry, Vec<u8>)>,
     /// Blocks that go through the nest together, or 0.
@@ -167,6 +169,7 @@ impl<'p, I: Isa> Function<'p, I> {
             vectors: (sizes.lanes / I::BYTES).max(1),
             unroll: 1,
             pinned: Vec::new(),
+            ways: 1,
             kept: Vec::new(),
             blocks: role.blocks,
             one_turn: role.one_turn,
@@ -180,7 +183,7 @@ impl<'p, I: Isa> Function<'p, I> {
         };
         f.plan();
         f.pointers();
-        f.starts = role.whole && f.entries.is_empty() && program.ops.len() <= LONG;
+        f.starts = role.whole && f.entries.is_empty() && f.ways == 1 && program.ops.len() <= LONG;
         f.adds_up = f.starts && program.dims.is_empty() && role.alone == Some(f.kept.len());
         if f.starts {
             for op in &program.ops {
@@ -209,7 +212,14 @@ impl<'p, I: Isa> Function<'p, I> {
         let usable = self.body.registers.usable();
         let mut room = usable.saturating_sub(pressure(self.pair.unwrap_or(self.program)).max(WORKING - 2) + 2);
         // As many accumulators as fit; an accumulator in memory costs a load and a store a block, an invariant there a load.
-        if self.unroll.is_multiple_of(self.vectors) {
+        self.ways = self.ways(room);
+        if self.ways > 1 {
+            for e in std::mem::take(&mut self.entries) {
+                let registers: Vec<u8> = (0..self.vectors / self.ways).map(|_| self.body.registers.reserve()).collect();
+                room -= registers.len();
+                self.kept.push((e, registers));
+            }
+        } else if self.unroll.is_multiple_of(self.vectors) {
             let fit = (room / self.vectors).min(self.entries.len());
             for e in self.entries.drain(..fit) {
                 let registers = (0..self.vectors).map(|_| self.body.registers.reserve()).collect();
@@ -226,6 +236,16 @@ impl<'p, I: Isa> Function<'p, I> {
             self.body.registers.pin(v, r);
             self.pinned.push((v, r));
         }
+    }
+
+    /// In how many ways a loop over samples alone has to go through them so that its accumulators stay in so many registers: one if they do, or never would.
+    fn ways(&self, room: usize) -> usize {
+        let plain = self.program.dims.is_empty() && self.pair.is_none() && self.blocks == 0;
+        let all = self.entries.len();
+        if !plain || self.unroll != self.vectors || all * self.vectors <= room {
+            return 1;
+        }
+        (1..=self.vectors).find(|ways| self.vectors.is_multiple_of(*ways) && all * (self.vectors / ways) <= room).unwrap_or(1)
     }
 
     /// General registers for the pointers that are used most.

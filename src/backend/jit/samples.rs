@@ -13,6 +13,8 @@ use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
 
 /// Operations of an unrolled loop that is there twice, at most: once asking the cache for samples to come, once not.
 const TWICE: usize = 64;
+/// Bytes of a column gone through in one way before the next begins, where there are several.
+const NEAR: i32 = 4096;
 
 impl<I: Isa> Function<'_, I> {
     /// The samples of the range at one point of the nest.
@@ -27,7 +29,7 @@ impl<I: Isa> Function<'_, I> {
         if main && self.program.ops.len() <= LONG {
             self.main(rotates && self.unroll < self.vectors, words::END);
             if self.starts {
-                self.accumulators(false);
+                self.accumulators(0, false);
             }
         }
         self.rest(rotates);
@@ -79,8 +81,13 @@ impl<I: Isa> Function<'_, I> {
         self.body.note(Note::Loop);
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
         self.body.code.jump(When::AboveOrEqual, none, Note::Loop);
+        if self.ways > 1 {
+            self.in_ways(group);
+            self.body.code.place(rest);
+            return;
+        }
         if !self.starts {
-            self.accumulators(true);
+            self.accumulators(0, true);
         }
         // Where the columns lie in a cache, asking for them costs more than it brings.
         let near = self.asking.contains(&true) && self.program.ops.len() * self.unroll <= TWICE;
@@ -88,36 +95,73 @@ impl<I: Isa> Function<'_, I> {
             let (near, done) = (self.body.code.label(), self.body.code.label());
             self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, memory(Register::RDI, words::FAR), 1));
             self.body.code.jump(When::Below, near, Note::Loop);
-            self.turns(rotates, group, true);
+            self.turns(rotates, group, 0, true);
             self.body.code.jump(When::Always, done, Note::Loop);
             self.body.code.place(near);
-            self.turns(rotates, group, false);
+            self.turns(rotates, group, 0, false);
             self.body.code.place(done);
         } else {
-            self.turns(rotates, group, true);
+            self.turns(rotates, group, 0, true);
         }
         if self.starts {
             self.body.code.place(none);
         } else {
-            self.accumulators(false);
+            self.accumulators(0, false);
             self.body.code.place(rest);
         }
     }
 
-    /// The loop over whole groups of blocks, of which there is one at least.
-    fn turns(&mut self, rotates: bool, group: i32, asking: bool) {
+    /// The loop over whole groups where the registers hold a part of each accumulator. From a cache: some samples at a time, which stay near, in as many ways, each through its
+    /// share of every group's blocks. From further away memory is what takes the time, and wants each line once: in one way, the accumulators that don't fit in memory.
+    fn in_ways(&mut self, group: i32) {
+        let (on, far, done) = (self.body.code.label(), self.body.code.label(), self.body.code.label());
+        let (end, groups) = (Register::R9, memory(Register::RDI, words::LEAF_END));
+        self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, memory(Register::RDI, words::FAR), 1));
+        self.body.code.jump(When::AboveOrEqual, far, Note::Loop);
+        self.body.put(Instruction::with2(Encoding::Mov_rm64_r64, groups, end));
+        self.body.code.place(on);
+        self.body.put(Instruction::with2(Encoding::Mov_rm64_r64, memory(Register::RDI, words::START), Register::R8));
+        for way in 0..self.ways {
+            self.mov(Register::R8, memory(Register::RDI, words::START));
+            self.mov(Register::RAX, groups);
+            self.body.put(Instruction::with2(Encoding::Lea_r64_m, end, memory(Register::R8, i64::from(NEAR / group * group))));
+            self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::RAX, end));
+            self.body.put(Instruction::with2(Encoding::Cmovl_r64_rm64, end, Register::RAX));
+            self.accumulators(way, true);
+            self.turns(false, group, way, false);
+            self.accumulators(way, false);
+            self.body.note(Note::Loop);
+        }
+        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, groups));
+        self.body.code.jump(When::Below, on, Note::Loop);
+        self.body.code.jump(When::Always, done, Note::Loop);
+        self.body.code.place(far);
+        // As many accumulators as the same registers hold whole.
+        let registers: Vec<u8> = self.kept.iter().flat_map(|(_, r)| r.iter().copied()).collect();
+        let whole = registers.chunks_exact(self.vectors).zip(&self.kept).map(|(r, (e, _))| (*e, r.to_vec())).collect();
+        let (ways, kept) = (std::mem::replace(&mut self.ways, 1), std::mem::replace(&mut self.kept, whole));
+        self.accumulators(0, true);
+        self.turns(false, group, 0, true);
+        self.accumulators(0, false);
+        (self.ways, self.kept) = (ways, kept);
+        self.body.code.place(done);
+    }
+
+    /// The loop over whole groups of blocks, of which there is one at least: a way's share of each.
+    fn turns(&mut self, rotates: bool, group: i32, way: usize, asking: bool) {
         let turn = self.body.code.label();
         self.body.code.align();
         self.body.code.place(turn);
         self.body.partial = false;
         self.body.rotating = rotates;
+        let share = self.unroll / self.ways;
         self.body.held = self.kept.iter().cloned().collect();
         if rotates {
             self.rotate();
         }
         self.body.asking = if asking { self.asking } else { &[] };
         self.body.program = self.pair.unwrap_or(self.program);
-        for block in (0..self.unroll).step_by(if self.pair.is_some() { BLOCKS } else { 1 }) {
+        for block in (way * share..(way + 1) * share).step_by(if self.pair.is_some() { BLOCKS } else { 1 }) {
             self.body.first = block;
             self.body.block();
         }
@@ -154,13 +198,13 @@ impl<I: Isa> Function<'_, I> {
         self.body.put(Instruction::with2(Encoding::And_rm32_imm32, Register::R11D, self.sizes.lanes as i32 - 1));
     }
 
-    /// Accumulators into their registers, or back.
-    fn accumulators(&mut self, into: bool) {
+    /// A way's share of the accumulators into their registers, or back.
+    fn accumulators(&mut self, way: usize, into: bool) {
         self.body.note(Note::Accumulators);
         self.body.rotating = false;
         for (e, registers) in self.kept.clone() {
             for (k, r) in registers.iter().enumerate() {
-                self.body.block = k;
+                self.body.block = way * registers.len() + k;
                 let at = self.body.address(Table::Accumulator, e);
                 if !into {
                     self.body.store(Vop::Store, at, I::vector(*r));
