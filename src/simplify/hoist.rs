@@ -63,70 +63,73 @@ fn columns(from: &Dag, id: NodeId) -> bool {
     from.node(id).args.iter().all(|a| from.shape(*a).varies_over_samples() && from.shape(*a).entries() == 1)
 }
 
-impl<'d> Hoist<'d> {
-    /// `None` if there is nothing to take apart.
-    pub fn of(from: &'d Dag) -> Option<Self> {
-        let live = from.live();
-        let varies = |id: NodeId| from.shape(id).varies_over_samples();
-        // Of parameters, and scaled by something without samples: what a combination must have.
-        let mut params = vec![false; live.len()];
-        let mut any = false;
-        for id in from.ids().filter(|id| live[id.index()]) {
-            let node = from.node(id);
-            params[id.index()] = matches!(node.op, Op::Param(_)) || node.args.iter().any(|a| params[a.index()]);
-            any |= is_combination(&node.op) && varies(id) && node.args.iter().any(|a| scaled(from, *a).is_some());
-        }
-        if !any {
-            return None;
-        }
-        // From the sums down: who is needed by sums alone, by itself, or times something.
-        let mut linear = vec![true; live.len()];
-        let mut summed = vec![true; live.len()];
-        from.outputs().iter().for_each(|(_, id)| (linear[id.index()], summed[id.index()]) = (false, false));
-        let mut apart = vec![false; live.len()];
-        let mut any = false;
-        for id in from.ids().rev().filter(|id| live[id.index()]) {
-            let node = from.node(id);
-            let (linear_here, summed_here) = (linear[id.index()], summed[id.index()]);
-            for (k, a) in node.args.iter().enumerate() {
-                let a = a.index();
-                summed[a] &= is_sum(&node.op);
-                linear[a] &= match &node.op {
-                    op if is_sum(op) => true,
-                    op if is_combination(op) && varies(id) => linear_here,
-                    Op::Elem(Elem::Mul) if node.args[0] == node.args[1] => false,
-                    Op::Elem(Elem::Mul) if varies(node.args[1 - k]) => summed_here,
-                    Op::Elem(Elem::Mul) => linear_here,
-                    Op::Arrange(_) => summed_here && columns(from, id),
-                    _ => false,
-                };
-            }
-            if is_combination(&node.op) && varies(id) && linear_here && node.args.iter().all(|a| params[a.index()] && from.shape(*a) == &node.shape) {
-                apart[id.index()] = true;
-                any = true;
-            }
-        }
-        if !any {
-            return None;
-        }
-        // How many terms can be taken off each, and how many that makes in all sums.
-        let mut long = vec![0usize; live.len()];
-        let mut all = 0;
-        for id in from.ids().filter(|id| live[id.index()]) {
-            let node = from.node(id);
-            long[id.index()] = if apart[id.index()] {
-                let off = node.args.iter().filter(|a| scaled(from, **a).is_some()).count();
-                off + node.args.iter().map(|a| long[a.index()]).max().unwrap_or(0)
-            } else if matches!(node.op, Op::Elem(Elem::Mul) | Op::Arrange(_)) {
-                node.args.iter().map(|a| long[a.index()]).sum()
-            } else {
-                0
+/// For each node whether it can be taken apart: a combination of values of parameters that sums alone need, by itself, or times something. `None` if there is none.
+fn combinations(from: &Dag) -> Option<Vec<bool>> {
+    let live = from.live();
+    let varies = |id: NodeId| from.shape(id).varies_over_samples();
+    let mut params = vec![false; live.len()];
+    let mut any = false;
+    for id in from.ids().filter(|id| live[id.index()]) {
+        let node = from.node(id);
+        params[id.index()] = matches!(node.op, Op::Param(_)) || node.args.iter().any(|a| params[a.index()]);
+        any |= is_combination(&node.op) && varies(id) && node.args.iter().any(|a| scaled(from, *a).is_some());
+    }
+    if !any {
+        return None;
+    }
+    // From the results down: who is needed by sums alone, and who by what comes to sums without another operation than sums, differences and products.
+    let (mut summed, mut linear) = (vec![true; live.len()], vec![true; live.len()]);
+    from.outputs().iter().for_each(|(_, id)| (summed[id.index()], linear[id.index()]) = (false, false));
+    let mut apart = vec![false; live.len()];
+    for id in from.ids().rev().filter(|id| live[id.index()]) {
+        let node = from.node(id);
+        let (summed_here, linear_here) = (summed[id.index()], linear[id.index()]);
+        let combines = is_combination(&node.op) && varies(id);
+        for (k, a) in node.args.iter().enumerate() {
+            summed[a.index()] &= is_sum(&node.op);
+            linear[a.index()] &= match &node.op {
+                op if is_sum(op) => true,
+                _ if combines => linear_here,
+                Op::Elem(Elem::Mul) if node.args[0] == node.args[1] => false,
+                Op::Elem(Elem::Mul) if varies(node.args[1 - k]) => summed_here,
+                Op::Elem(Elem::Mul) => linear_here,
+                Op::Arrange(_) => summed_here && columns(from, id),
+                _ => false,
             };
-            if is_sum(&node.op) {
-                all += long[node.args[0].index()];
-            }
         }
-        (all <= MOST).then(|| Hoist { from, apart, sums: Known::default() })
+        apart[id.index()] = combines && linear_here && node.args.iter().all(|a| params[a.index()] && from.shape(*a) == &node.shape);
+    }
+    apart.contains(&true).then_some(apart)
+}
+
+/// How many terms can be taken off in all sums together, at most.
+fn terms_to_take_off(from: &Dag, apart: &[bool]) -> usize {
+    let live = from.live();
+    // Of each value.
+    let mut own = vec![0usize; live.len()];
+    let mut all = 0usize;
+    for id in from.ids().filter(|id| live[id.index()]) {
+        let node = from.node(id);
+        let below = node.args.iter().map(|a| own[a.index()]);
+        own[id.index()] = if apart[id.index()] {
+            below.max().unwrap_or(0).saturating_add(node.args.iter().filter(|a| scaled(from, **a).is_some()).count())
+        } else if matches!(node.op, Op::Elem(Elem::Mul) | Op::Arrange(_)) {
+            below.fold(0, usize::saturating_add)
+        } else {
+            0
+        };
+        if is_sum(&node.op) {
+            all = all.saturating_add(own[node.args[0].index()]);
+        }
+    }
+    all
+}
+
+impl<'d> Hoist<'d> {
+    /// `None` if there is nothing to take apart, or too much.
+    pub fn of(from: &'d Dag) -> Option<Self> {
+        let apart = combinations(from)?;
+        (terms_to_take_off(from, &apart) <= MOST).then(|| Hoist { from, apart, sums: Known::default() })
     }
 
     /// The sum `id`, taken apart if that can be. `map` has the new nodes of all before it.
