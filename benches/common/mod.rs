@@ -245,6 +245,7 @@ impl<T: Real> From<Numbers> for Data<T> {
 }
 
 /// Asks for huge pages under the room of a vector that nothing is in yet, as NumPy does for its arrays: a hundred columns are more streams than small pages are held for.
+// The one system call of the benches, which nobody has wrapped for memory that is a vector's.
 #[allow(unsafe_code)]
 fn on_huge_pages<T>(numbers: &mut Vec<T>) {
     #[cfg(target_os = "linux")]

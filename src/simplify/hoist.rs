@@ -136,13 +136,13 @@ impl<'d> Hoist<'d> {
     pub fn sum(&mut self, builder: &mut Builder<'_>, map: &[Option<NodeId>], id: NodeId, steps: &mut u32) -> NodeId {
         let x = self.from.node(id).args[0];
         let node = self.from.node(x);
-        let made = match &node.op {
-            Op::Elem(Elem::Mul) if self.product(x).is_some() => {
-                let (p, q) = self.product(x).expect("just seen");
+        let product = self.product(x);
+        let made = match (product, &node.op) {
+            (Some((p, q)), _) => {
                 let found = self.total(builder, map, Some(p), q, steps);
                 if found.is_some() { found } else { self.total(builder, map, Some(q), p, steps) }
             }
-            Op::Arrange(_) if columns(self.from, x) && node.args.iter().any(|a| self.apart[scaled(self.from, *a).map_or(*a, |(_, b)| b).index()]) => {
+            (None, Op::Arrange(_)) if columns(self.from, x) && node.args.iter().any(|a| self.apart[scaled(self.from, *a).map_or(*a, |(_, b)| b).index()]) => {
                 // The first to be made is the one that others are combined with.
                 let mut order: Vec<usize> = (0..node.args.len()).collect();
                 order.sort_by_key(|k| scaled(self.from, node.args[*k]).map_or(node.args[*k], |(_, b)| b));
@@ -161,7 +161,7 @@ impl<'d> Hoist<'d> {
             _ => self.total(builder, map, None, x, steps),
         };
         let made = made.unwrap_or_else(|| builder.emit(self.from.node(id).op.clone(), smallvec::smallvec![new(map, x)], steps));
-        let key = self.product(x).map_or((None, x), |(p, q)| terms(Some(p), q));
+        let key = product.map_or((None, x), |(p, q)| terms(Some(p), q));
         self.sums.entry(key).or_insert(made);
         made
     }
@@ -218,7 +218,7 @@ impl<'d> Hoist<'d> {
             let scaled = builder.push(Op::Elem(Elem::Mul), smallvec::smallvec![new(map, u), other]);
             sum = builder.push(Op::Elem(op), smallvec::smallvec![sum, scaled]);
         }
-        builder.counted(0);
+        builder.counted(NAME);
         Some(sum)
     }
 }

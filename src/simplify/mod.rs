@@ -18,6 +18,8 @@ use std::fmt;
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
+/// What no pattern can write, by its name in statistics: the counts after those of the rules.
+const NO_RULES: [&str; 3] = [stable::OVER_DIMENSIONS, stable::OVER_SAMPLES, hoist::NAME];
 /// Rebuilds of the whole graph at most; most graphs are done after one.
 const MAX_SWEEPS: usize = 4;
 /// Rules applied to one node at most, counting those inside a replacement.
@@ -75,7 +77,7 @@ pub fn apply(rules: &'static [Rule], before_diff: bool, dag: &Dag) -> (Dag, Stat
 
 fn run(phase: &Phase, dag: &Dag) -> (Dag, Statistics) {
     let mut statistics = Statistics { before: dag.live_nodes(), ..Statistics::default() };
-    let mut counts = vec![0usize; phase.rules.len() + stable::NAMES.len() + 1];
+    let mut counts = vec![0usize; phase.rules.len() + NO_RULES.len()];
     let (mut current, mut rough) = sweep(phase, dag, None, &mut counts);
     statistics.sweeps = 1;
     while statistics.sweeps < MAX_SWEEPS && rough {
@@ -90,7 +92,7 @@ fn run(phase: &Phase, dag: &Dag) -> (Dag, Statistics) {
     }
     let out = current.without_dead_nodes();
     statistics.after = out.live_nodes();
-    let names = phase.rules.iter().map(|r| r.name).chain(stable::NAMES).chain([hoist::NAME]);
+    let names = phase.rules.iter().map(|r| r.name).chain(NO_RULES);
     statistics.applied = names.zip(counts).filter(|(_, n)| *n > 0).collect();
     verify::check(&out, phase.name);
     (out, statistics)
@@ -173,9 +175,9 @@ impl Builder<'_> {
         }
         self.rough |= *steps == 0;
         if *steps > 0 {
-            let heads: SmallVec<[Option<Head>; 3]> = args.iter().map(|a| Head::of(&self.dag.node(*a).op)).collect();
-            for (below, rule) in rules_for(self.phase.by_head, &op) {
-                if below.is_some() && !heads.contains(below) {
+            let below = |head: Head| args.iter().any(|a| Head::of(&self.dag.node(*a).op) == Some(head));
+            for (needs, rule) in rules_for(self.phase.by_head, &op) {
+                if needs.is_some_and(|head| !below(head)) {
                     continue;
                 }
                 let Some(binding) = self.matches_root(&rule.left, &op, &args) else { continue };
@@ -188,10 +190,10 @@ impl Builder<'_> {
         self.push_shaped(op, args, shape)
     }
 
-    /// Counts what no pattern does, from the last of the counts.
-    fn counted(&mut self, from_last: usize) {
-        let own = self.counts.len() - 1 - from_last;
-        self.counts[own] += 1;
+    /// Counts one of [`NO_RULES`].
+    fn counted(&mut self, name: &str) {
+        let own = NO_RULES.iter().position(|n| *n == name).expect("one of them");
+        self.counts[self.phase.rules.len() + own] += 1;
     }
 
     fn push(&mut self, op: Op, args: Args) -> NodeId {

@@ -8,8 +8,9 @@ use super::Builder;
 use crate::graph::{Args, Axis, Bits, Fold, NodeId, Op};
 use crate::op::Elem;
 
-/// Their names in statistics, in the order of the last counts but one.
-pub(super) const NAMES: [&str; 2] = ["ln_sum_exp", "ln_sum_exp_samples"];
+/// Their names in statistics.
+pub(super) const OVER_DIMENSIONS: &str = "ln_sum_exp";
+pub(super) const OVER_SAMPLES: &str = "ln_sum_exp_samples";
 
 /// Factors passed at most: which side of a product has the sum is found by trying both.
 const MOST_FACTORS: usize = 4;
@@ -57,7 +58,7 @@ impl Builder<'_> {
         let ln = self.push(Op::Elem(Elem::Ln), one(total));
         let dims = self.dag.shape(ln).dims().into();
         let shift = if self.dag.shape(shift).dims() == self.dag.shape(ln).dims() { shift } else { self.push(Op::Reshape(dims), one(shift)) };
-        self.counted(NAMES.len() - usize::from(over_samples));
+        self.counted(if over_samples { OVER_SAMPLES } else { OVER_DIMENSIONS });
         Some(self.push(Op::Elem(Elem::Add), smallvec::smallvec![ln, shift]))
     }
 

@@ -212,7 +212,7 @@ impl<'p, I: Isa> Function<'p, I> {
         let usable = self.body.registers.usable();
         let mut room = usable.saturating_sub(pressure(self.pair.unwrap_or(self.program)).max(WORKING - 2) + 2);
         // As many accumulators as fit; an accumulator in memory costs a load and a store a block, an invariant there a load.
-        self.ways = self.ways(room);
+        self.ways = self.ways_in(room);
         if self.ways > 1 {
             for e in std::mem::take(&mut self.entries) {
                 let registers: Vec<u8> = (0..self.vectors / self.ways).map(|_| self.body.registers.reserve()).collect();
@@ -239,7 +239,7 @@ impl<'p, I: Isa> Function<'p, I> {
     }
 
     /// In how many ways a loop over samples alone has to go through them so that its accumulators stay in so many registers: one if they do, or never would.
-    fn ways(&self, room: usize) -> usize {
+    fn ways_in(&self, room: usize) -> usize {
         let plain = self.program.dims.is_empty() && self.pair.is_none() && self.blocks == 0;
         let all = self.entries.len();
         if !plain || self.unroll != self.vectors || all * self.vectors <= room {
