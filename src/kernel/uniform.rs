@@ -9,7 +9,6 @@ use crate::op::Elem;
 use crate::shape::{Dims, Shape, strides};
 use smallvec::SmallVec;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// An operand: where it starts among the slots, and how its entries follow those of the result.
 #[derive(Clone, Debug)]
@@ -71,6 +70,17 @@ impl Walk {
     /// Visits every entry of the result with each operand's slot; an absent operand stays at slot 0.
     #[inline(always)]
     fn visit(&self, args: &[Operand], mut entry: impl FnMut(usize, &[usize; 3])) {
+        self.runs(args, |first, run, at, step| {
+            for k in 0..run {
+                entry(first + k, &std::array::from_fn(|arg| at[arg] + k * step[arg]));
+            }
+        });
+    }
+
+    /// Visits the entries along the last axis, again for each index of the others: the first entry, how many, and for each operand its slot and how far
+    /// it moves from entry to entry.
+    #[inline(always)]
+    fn runs(&self, args: &[Operand], mut along: impl FnMut(usize, usize, &[usize; 3], &[usize; 3])) {
         let (run, outer) = self.axes.split_last().map_or((1, &[][..]), |(run, outer)| (*run, outer));
         let mut at = [0; 3];
         let mut step = [0; 3];
@@ -85,9 +95,7 @@ impl Walk {
         let mut index = [0; MOST_AXES];
         let mut first = 0;
         loop {
-            for k in 0..run {
-                entry(first + k, &std::array::from_fn(|arg| at[arg] + k * step[arg]));
-            }
+            along(first, run, &at, &step);
             first += run;
             // The axes from `turned` on have ended and begin again; the one before goes on. If none does, that was all.
             let mut turned = outer.len();
@@ -126,6 +134,43 @@ struct Scalar {
     args: [u32; 3],
 }
 
+/// Entries of an arrangement, one after the other, that come from slots evenly apart; or zeros.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Piece {
+    len: u32,
+    /// The slot of the first; `None` for zeros.
+    from: Option<u32>,
+    step: i32,
+}
+
+/// An arrangement of operands that begin at these slots, in the fewest pieces from its first entry on.
+fn pieces(arrangement: &Arrangement, operands: &[usize]) -> Vec<Piece> {
+    let mut out: Vec<Piece> = Vec::new();
+    for source in &arrangement.sources {
+        let slot = source.map(|(operand, at)| operands[operand as usize] as u32 + at);
+        if let Some(last) = out.last_mut() {
+            let fits = match (last.from, slot) {
+                (None, None) => true,
+                // The second says how far apart they are.
+                (Some(first), Some(slot)) => {
+                    let apart = i64::from(slot) - i64::from(first);
+                    if last.len == 1 {
+                        last.step = i32::try_from(apart).unwrap_or(0);
+                    }
+                    apart == i64::from(last.len) * i64::from(last.step)
+                }
+                _ => false,
+            };
+            if fits {
+                last.len += 1;
+                continue;
+            }
+        }
+        out.push(Piece { len: 1, from: slot, step: 0 });
+    }
+    out
+}
+
 #[derive(Clone, Debug)]
 enum Instruction {
     /// A run of these: the common case, without index arithmetic.
@@ -143,11 +188,10 @@ enum Instruction {
         walk: Walk,
         from: SmallVec<[Operand; 3]>,
     },
-    /// Each result is a number of an operand that begins at one of these slots, or 0.
+    /// Numbers from anywhere, and zeros.
     Arrange {
         out: usize,
-        from: SmallVec<[usize; 3]>,
-        arrangement: Arc<Arrangement>,
+        pieces: Vec<Piece>,
     },
     /// Linear algebra of a batch of matrices.
     Dense {
@@ -184,7 +228,8 @@ impl UniformProgram {
             let out = slots[id.index()];
             let entries = node.shape.entries();
             let instruction = match &node.op {
-                Op::Const(_) | Op::Param(_) | Op::Count | Op::Data(_) => continue,
+                // The slots of inputs are filled already; the same numbers in another shape have the same slots.
+                Op::Const(_) | Op::Param(_) | Op::Count | Op::Data(_) | Op::Reshape(_) | Op::Detach => continue,
                 Op::Elem(op) if entries == 1 => {
                     let at = |k: usize| slots[node.args.get(k).unwrap_or(&node.args[0]).index()] as u32;
                     let scalar = Scalar { op: *op, out: out as u32, args: [at(0), at(1), at(2)] };
@@ -198,15 +243,14 @@ impl UniformProgram {
                     let (walk, args) = Walk::new(dag, slots, &node.args, node.shape.dims());
                     Instruction::Elem { op: *op, out, entries, walk, args }
                 }
-                Op::Broadcast(_) | Op::Detach => {
+                Op::Broadcast(_) => {
                     let (walk, from) = Walk::new(dag, slots, &node.args, node.shape.dims());
                     Instruction::Copy { out, entries, walk, from }
                 }
-                Op::Reshape(_) => {
-                    let (walk, from) = Walk::new(dag, slots, &node.args, dag.shape(node.args[0]).dims());
-                    Instruction::Copy { out, entries, walk, from }
+                Op::Arrange(a) => {
+                    let operands: SmallVec<[usize; 3]> = node.args.iter().map(|a| slots[a.index()]).collect();
+                    Instruction::Arrange { out, pieces: pieces(a, &operands) }
                 }
-                Op::Arrange(a) => Instruction::Arrange { out, from: node.args.iter().map(|a| slots[a.index()]).collect(), arrangement: a.clone() },
                 Op::Reduce(fold, Axis::Dim(k)) => {
                     let dims = dag.shape(node.args[0]).dims();
                     let (outer, rest) = dims.split_at(dims.len() - 1 - *k as usize);
@@ -265,7 +309,7 @@ impl UniformProgram {
                 Instruction::Elem { op, out, entries, walk, args } => {
                     // Slots are given in the order of the nodes, so the operands lie before the result.
                     let (held, fresh) = slots.split_at_mut(*out);
-                    if arithmetic(*op, args, held, &mut fresh[..*entries]) {
+                    if arithmetic(*op, walk, args, held, &mut fresh[..*entries]) {
                         continue;
                     }
                     walk.visit(args, |e, at| {
@@ -280,9 +324,16 @@ impl UniformProgram {
                         _ => walk.visit(from, |e, at| fresh[e] = held[at[0]]),
                     }
                 }
-                Instruction::Arrange { out, from, arrangement } => {
-                    for (e, source) in arrangement.sources.iter().enumerate() {
-                        slots[out + e] = source.map_or(0.0, |(operand, at)| slots[from[operand as usize] + at as usize]);
+                Instruction::Arrange { out, pieces } => {
+                    let (held, mut fresh) = slots.split_at_mut(*out);
+                    for Piece { len, from, step } in pieces {
+                        let (now, later) = fresh.split_at_mut(*len as usize);
+                        match (from.map(|from| from as usize), *step) {
+                            (None, _) => now.fill(0.0),
+                            (Some(from), 1) => now.copy_from_slice(&held[from..from + now.len()]),
+                            (Some(from), step) => now.iter_mut().enumerate().for_each(|(k, o)| *o = held[from.wrapping_add_signed(k as isize * step as isize)]),
+                        }
+                        fresh = later;
                     }
                 }
                 Instruction::Dense { op, out, entries, left, right, sizes } => {
@@ -290,9 +341,18 @@ impl UniformProgram {
                     op.run(&held[left.clone()], &held[right.clone()], &mut fresh[..*entries], *sizes);
                 }
                 Instruction::Fold { fold, out, from, outer, count, inner } => {
-                    for e in 0..outer * inner {
-                        let first = from + e / inner * (count * inner) + e % inner;
-                        slots[out + e] = pairwise(*fold, slots, first, *inner, *count);
+                    for o in 0..*outer {
+                        let (from, out) = (from + o * count * inner, out + o * inner);
+                        // Neighbours side by side, each with its own sums in its own order.
+                        let mut e = 0;
+                        while e + BESIDE <= *inner {
+                            let folded: [f64; BESIDE] = pairwise(*fold, slots, from + e, *inner, *count);
+                            slots[out + e..][..BESIDE].copy_from_slice(&folded);
+                            e += BESIDE;
+                        }
+                        for e in e..*inner {
+                            [slots[out + e]] = pairwise(*fold, slots, from + e, *inner, *count);
+                        }
                     }
                 }
             }
@@ -300,47 +360,60 @@ impl UniformProgram {
     }
 }
 
-/// The four rules of arithmetic over long vectors, as loops that the compiler vectorises; the same operations as the lowering's. False where it
+/// The four rules of arithmetic, as loops along the last axis that the compiler vectorises; the same operations as the lowering's. False where it
 /// is something else.
-fn arithmetic(op: Elem, args: &[Operand], held: &[f64], out: &mut [f64]) -> bool {
-    enum Side<'a> {
-        One(f64),
-        Same(&'a [f64]),
+#[inline(always)]
+fn arithmetic(op: Elem, walk: &Walk, args: &[Operand], held: &[f64], out: &mut [f64]) -> bool {
+    macro_rules! along {
+        (|$x:ident, $y:ident| $f:expr) => {{
+            let f = |$x: f64, $y: f64| $f;
+            walk.runs(args, |first, n, at, step| {
+                let out = &mut out[first..first + n];
+                match (step[0], step[1]) {
+                    (1, 1) => out.iter_mut().zip(&held[at[0]..at[0] + n]).zip(&held[at[1]..at[1] + n]).for_each(|((o, x), y)| *o = f(*x, *y)),
+                    (1, 0) => out.iter_mut().zip(&held[at[0]..at[0] + n]).for_each(|(o, x)| *o = f(*x, held[at[1]])),
+                    (0, 1) => out.iter_mut().zip(&held[at[1]..at[1] + n]).for_each(|(o, y)| *o = f(held[at[0]], *y)),
+                    (s, t) => out.iter_mut().enumerate().for_each(|(k, o)| *o = f(held[at[0] + k * s], held[at[1] + k * t])),
+                }
+            });
+        }};
     }
-    let n = out.len();
-    let side = |k: usize| match args.get(k).map(|a| (&a.index, a.base)) {
-        Some((Index::One, base)) => Some(Side::One(held[base])),
-        Some((Index::Same, base)) => Some(Side::Same(&held[base..base + n])),
-        _ => None,
-    };
-    macro_rules! two {
-        (|$x:ident, $y:ident| $f:expr) => {
-            match (side(0), side(1)) {
-                (Some(Side::Same(a)), Some(Side::Same(b))) => out.iter_mut().zip(a).zip(b).for_each(|((o, $x), $y)| *o = $f),
-                (Some(Side::Same(a)), Some(Side::One(ref $y))) => out.iter_mut().zip(a).for_each(|(o, $x)| *o = $f),
-                (Some(Side::One(ref $x)), Some(Side::Same(b))) => out.iter_mut().zip(b).for_each(|(o, $y)| *o = $f),
-                _ => return false,
-            }
-        };
-    }
-    match (op, side(0)) {
-        (Elem::Add, _) => two!(|x, y| x + y),
-        (Elem::Sub, _) => two!(|x, y| x - y),
-        (Elem::Mul, _) => two!(|x, y| x * y),
-        (Elem::Div, _) => two!(|x, y| x / y),
-        (Elem::Square, Some(Side::Same(a))) => out.iter_mut().zip(a).for_each(|(o, x)| *o = x * x),
-        (Elem::Neg, Some(Side::Same(a))) => out.iter_mut().zip(a).for_each(|(o, x)| *o = -x),
+    match op {
+        Elem::Add => along!(|x, y| x + y),
+        Elem::Sub => along!(|x, y| x - y),
+        Elem::Mul => along!(|x, y| x * y),
+        Elem::Div => along!(|x, y| x / y),
+        Elem::Square => along!(|x, _y| x * x),
+        Elem::Neg => along!(|x, _y| -x),
         _ => return false,
     }
     true
 }
 
-/// A fold in halves, so that the error of a long sum grows with the logarithm of its length: `count` slots from `first` on, `step` apart.
-fn pairwise(fold: Fold, slots: &[f64], first: usize, step: usize, count: usize) -> f64 {
+/// Folds of neighbours that are made together.
+const BESIDE: usize = 8;
+
+/// Folds of neighbours in halves, so that the error of a long sum grows with the logarithm of its length: `count` slots from `first` on, `step` apart, and as many from the
+/// next slot on.
+#[inline(always)]
+fn pairwise<const N: usize>(fold: Fold, slots: &[f64], first: usize, step: usize, count: usize) -> [f64; N] {
+    match fold {
+        Fold::Sum => halves(&|a, b| a + b, fold.identity(), slots, first, step, count),
+        _ => halves(&|a, b| fold.combine(a, b), fold.identity(), slots, first, step, count),
+    }
+}
+
+fn halves<const N: usize>(combine: &impl Fn(f64, f64) -> f64, identity: f64, slots: &[f64], first: usize, step: usize, count: usize) -> [f64; N] {
     if count <= 16 {
-        return (0..count).fold(fold.identity(), |a, k| fold.combine(a, slots[first + k * step]));
+        let mut held = [identity; N];
+        for k in 0..count {
+            held.iter_mut().zip(&slots[first + k * step..][..N]).for_each(|(a, x)| *a = combine(*a, *x));
+        }
+        return held;
     }
     let left = count / 2;
-    let right = pairwise(fold, slots, first + left * step, step, count - left);
-    fold.combine(pairwise(fold, slots, first, step, left), right)
+    let mut held: [f64; N] = halves(combine, identity, slots, first, step, left);
+    let right: [f64; N] = halves(combine, identity, slots, first + left * step, step, count - left);
+    held.iter_mut().zip(right).for_each(|(a, b)| *a = combine(*a, b));
+    held
 }

@@ -14,6 +14,7 @@ use crate::real::Real;
 use crossbeam_queue::ArrayQueue;
 use rayon::prelude::*;
 use std::fmt;
+use std::ops::Range;
 
 /// At most this many chunks, whatever the number of samples: enough to balance dozens of threads, few enough that partial results stay small.
 const MAX_CHUNKS: usize = 64;
@@ -38,6 +39,9 @@ pub struct CompiledPass<T> {
     /// Samples in a leaf: [`LEAF`], or an aligned part of it.
     leaf: usize,
     cost: usize,
+    /// The call stage's slots that the pass reads, in the order of its uniforms, and those its totals go to: a run for each value.
+    uniforms: Vec<Range<usize>>,
+    results: Vec<Range<usize>>,
     /// Whether some step writes per-sample results.
     pub writes_outputs: bool,
 }
@@ -122,7 +126,19 @@ impl<T: Real> CompiledPass<T> {
         let writes_outputs = kernels.steps.iter().flat_map(|s| &s.insts).any(|i| matches!(i, Inst::Output(at, _) if (at.base as usize) < kernels.outputs));
         // Sums relative to a leaf's own maximum are made leaf by leaf.
         let leaves = if ahead.is_some() { 1 } else { executable.for_columns().leaves() };
-        CompiledPass { writes_outputs, cost: kernels.cost().max(1), combine: Combine::of(&kernels), executable, leaves, ahead, leaf, kernels }
+        let (uniforms, results) = (runs(kernels.uniforms.iter().copied()), runs(kernels.accumulators.iter().map(|(_, slot)| *slot)));
+        CompiledPass {
+            writes_outputs,
+            cost: kernels.cost().max(1),
+            combine: Combine::of(&kernels),
+            executable,
+            leaves,
+            ahead,
+            leaf,
+            uniforms,
+            results,
+            kernels,
+        }
     }
 
     /// Those of the pass's columns that are entries of rows; what runs over them is made ready.
@@ -133,6 +149,29 @@ impl<T: Real> CompiledPass<T> {
             ahead.executable.ready_for_rows(&kernels.maxima);
         }
         Some(rows)
+    }
+
+    /// Reads the pass's uniforms from the slots.
+    pub fn read_uniforms(&self, slots: &[f64], uniforms: &mut Vec<T>) {
+        uniforms.clear();
+        for run in &self.uniforms {
+            match slots[run.clone()] {
+                [one] => uniforms.push(T::from_f64(one)),
+                ref many => uniforms.extend(many.iter().map(|x| T::from_f64(*x))),
+            }
+        }
+    }
+
+    /// Writes the pass's totals to the slots.
+    pub fn write_totals(&self, mut totals: &[f64], slots: &mut [f64]) {
+        for run in &self.results {
+            let (now, later) = totals.split_at(run.len());
+            match now {
+                [one] => slots[run.start] = *one,
+                many => slots[run.clone()].copy_from_slice(many),
+            }
+            totals = later;
+        }
     }
 
     /// What runs it.
@@ -340,6 +379,18 @@ impl<T: Real> CompiledPass<T> {
         let chunks = samples.div_ceil(chunk_samples(samples).max(1));
         if chunks > 1 { chunks * self.combine.width() } else { 0 }
     }
+}
+
+/// Slots in their order, as few runs of neighbours.
+fn runs(slots: impl Iterator<Item = u32>) -> Vec<Range<usize>> {
+    let mut out: Vec<Range<usize>> = Vec::new();
+    for slot in slots.map(|slot| slot as usize) {
+        match out.last_mut() {
+            Some(last) if last.end == slot => last.end += 1,
+            _ => out.push(slot..slot + 1),
+        }
+    }
+    out
 }
 
 /// Samples in a chunk: an aligned run of leaves that depends on the number of samples only.

@@ -91,6 +91,9 @@ impl<T: Real> Plan<T> {
             let node = dag.node(id);
             if let Op::Param(k) = node.op {
                 slots[id.index()] = first[k as usize];
+            } else if let (Op::Reshape(_) | Op::Detach, false) = (&node.op, node.shape.varies_over_samples()) {
+                // The same numbers in the same order.
+                slots[id.index()] = slots[node.args[0].index()];
             } else if !node.shape.varies_over_samples() {
                 slots[id.index()] = next;
                 match node.op {
@@ -339,8 +342,7 @@ impl<T: Real> Workspace<T> {
     ) {
         let Workspace { slots, uniforms, partials, totals, groups, workers: own } = self;
         let Some(own) = &mut own[k] else { unreachable!("a stage with a pass has a worker") };
-        uniforms.clear();
-        uniforms.extend(pass.kernels.uniforms.iter().map(|slot| T::from_f64(slots[*slot as usize])));
+        pass.read_uniforms(slots, uniforms);
         partials.resize(pass.room(len), 0.0);
         totals.resize(pass.kernels.accumulators.len(), 0.0);
         let sums = &pass.kernels.group_sums;
@@ -348,8 +350,6 @@ impl<T: Real> Workspace<T> {
         let samples = Samples { columns, rows, labels, uniforms, slots, start: 0, len };
         pass.run(samples, own, workers, partials, Results { totals, groups, outputs });
         groups::finish(groups, sums, slots);
-        for ((_, slot), total) in pass.kernels.accumulators.iter().zip(totals) {
-            slots[*slot as usize] = *total;
-        }
+        pass.write_totals(totals, slots);
     }
 }

@@ -216,3 +216,40 @@ fn triangles_are_gone_through_without_what_they_lack() {
         }
     }
 }
+
+/// Values without samples that are longer than a run of anything: every number from its indices, exactly. Arrangements evenly apart and zeros between, operands
+/// along rows and columns, sums over each axis with neighbours made together and some left over.
+#[test]
+fn large_values_by_their_indices() {
+    const ROWS: usize = 37;
+    const COLUMNS: usize = 21;
+    type Build = for<'g> fn(Expr<'g>, Expr<'g>) -> Expr<'g>;
+    let a = |i: usize, j: usize| (100 * i + j) as f64;
+    let v = |j: usize| (j * j) as f64;
+    let each = |f: &dyn Fn(usize, usize) -> f64| (0..ROWS * COLUMNS).map(|e| f(e / COLUMNS, e % COLUMNS)).collect::<Vec<f64>>();
+    let cases: Vec<(&str, Build, Vec<f64>)> = vec![
+        ("tril", |a, _| a.tril(), each(&|i, j| if j <= i { a(i, j) } else { 0.0 })),
+        ("transpose", |a, _| a.transpose(), (0..ROWS * COLUMNS).map(|e| a(e % ROWS, e / ROWS)).collect()),
+        ("diagonal", |a, _| a.diag(), (0..COLUMNS).map(|j| a(j, j)).collect()),
+        (
+            "diagonal of zeros else",
+            |a, _| a.diag().to_diag(),
+            (0..COLUMNS * COLUMNS).map(|e| if e / COLUMNS == e % COLUMNS { a(e / COLUMNS, e / COLUMNS) } else { 0.0 }).collect(),
+        ),
+        ("two shapes", |a, _| a.reshape(&[COLUMNS, ROWS]).slice(0, 1..2), (ROWS..2 * ROWS).map(|e| a(e / COLUMNS, e % COLUMNS)).collect()),
+        ("a row to each", |a, v| a * v - v, each(&|i, j| a(i, j) * v(j) - v(j))),
+        ("a column to each", |a, _| a.slice(1, 3..4) - a, each(&|i, j| a(i, 3) - a(i, j))),
+        ("each by a row, and by one", |a, v| v.sum() - a / (v + 1.0), each(&|i, j| (0..COLUMNS).map(v).sum::<f64>() - a(i, j) / (v(j) + 1.0))),
+        ("sum over rows", |a, _| a.sum_dim(0), (0..COLUMNS).map(|j| (0..ROWS).map(|i| a(i, j)).sum()).collect()),
+        ("sum over columns", |a, _| a.sum_dim(1), (0..ROWS).map(|i| (0..COLUMNS).map(|j| a(i, j)).sum()).collect()),
+        ("largest of rows", |a, _| (-a).max_dim(0), (0..COLUMNS).map(|j| -a(0, j)).collect()),
+    ];
+    let (matrix, vector): (Vec<f64>, Vec<f64>) = (each(&a), (0..COLUMNS).map(v).collect());
+    for (name, build, expected) in cases {
+        let g = Graph::new();
+        let f = build(g.param_with("a", &[ROWS, COLUMNS]), g.param_with("v", &[COLUMNS])).compile_function().unwrap();
+        let theta = f.params([("a", &matrix), ("v", &vector)]).unwrap();
+        let none: [(&str, &[f64]); 0] = [];
+        assert_eq!(f.bind(none).unwrap().eval(&theta).unwrap()[0].numbers, expected, "{name}");
+    }
+}

@@ -9,7 +9,6 @@ use super::body::memory;
 use super::code::{Code, Note, When};
 use super::frame::words;
 use super::isa::{Isa, Vop};
-use crate::graph::Fold;
 use iced_x86::{Code as Encoding, IcedError, Instruction, MemoryOperand, Register};
 
 /// Where an accumulator's lanes are.
@@ -21,31 +20,19 @@ pub enum Lanes<'r> {
     Registers(&'r [u8]),
 }
 
-/// Emits the function for these accumulators, each of `bytes` bytes of numbers of `number` bytes.
-pub fn sums<I: Isa>(folds: &[Fold], bytes: usize, number: usize) -> Code {
+/// Emits the function for accumulators of `bytes` bytes of numbers of `number` bytes, one after the other: as many as the call's words say.
+pub fn sums<I: Isa>(bytes: usize, number: usize) -> Code {
     let mut code = Code::default();
     put(&mut code, Instruction::with2(Encoding::Mov_r64_rm64, Register::RCX, memory(Register::RDI, words::LANES)));
     put(&mut code, Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, memory(Register::RDI, words::SUMS)));
-    let mut at = 0;
-    while at < folds.len() {
-        // Runs of sums, and what lies between them.
-        let is_sum = folds[at] == Fold::Sum;
-        let run = folds[at..].iter().take_while(|f| (**f == Fold::Sum) == is_sum).count();
-        let skip = if is_sum { 1 } else { run };
-        let turn = code.label();
-        if is_sum {
-            put(&mut code, Instruction::with2(Encoding::Mov_r32_imm32, Register::R11D, run as u32));
-            code.place(turn);
-            Sum::<I>::new(number, Lanes::Memory(bytes)).emit(memory(Register::RAX, 0), &mut |made| put(&mut code, made));
-        }
-        put(&mut code, Instruction::with2(Encoding::Add_rm64_imm32, Register::RCX, (skip * bytes) as i32));
-        put(&mut code, Instruction::with2(Encoding::Add_rm64_imm32, Register::RAX, (skip * 8) as i32));
-        if is_sum {
-            put(&mut code, Instruction::with2(Encoding::Sub_rm32_imm32, Register::R11D, 1));
-            code.jump(When::NotZero, turn, Note::Sums);
-        }
-        at += run;
-    }
+    put(&mut code, Instruction::with2(Encoding::Mov_r64_rm64, Register::R11, memory(Register::RDI, words::COUNT)));
+    let turn = code.label();
+    code.place(turn);
+    Sum::<I>::new(number, Lanes::Memory(bytes)).emit(memory(Register::RAX, 0), &mut |made| put(&mut code, made));
+    put(&mut code, Instruction::with2(Encoding::Add_rm64_imm32, Register::RCX, bytes as i32));
+    put(&mut code, Instruction::with2(Encoding::Add_rm64_imm32, Register::RAX, 8));
+    put(&mut code, Instruction::with2(Encoding::Sub_rm64_imm32, Register::R11, 1));
+    code.jump(When::NotZero, turn, Note::Sums);
     put(&mut code, Ok(Instruction::with(Encoding::VEX_Vzeroupper)));
     put(&mut code, Ok(Instruction::with(Encoding::Retnq)));
     code

@@ -10,7 +10,8 @@
 //!
 //! words:  0 first sample, in bytes   8 end   16 lanes   24 uniforms   32 constants   40 tile buffers   48 mends slow lanes   56 sums
 //!         64 whether the columns are too large for a cache   72 end of the leaf at hand   80 turn of the outermost loop
-//!         88.. columns, each at the first sample, then outputs
+//!         88 whether the lanes hold nothing yet   96 how many accumulators to add up
+//!         104.. columns, each at the first sample, then outputs
 //!
 //! rsp (64-byte aligned):
 //!   one pointer for each strided address; one counter for each loop of the nest
@@ -45,8 +46,12 @@ pub mod words {
     pub const LEAF_END: i64 = 72;
     /// Which turn of the outermost loop is to be taken, by a step that takes one.
     pub const TURN: i64 = 80;
+    /// Whether these are the leaf's first samples, so that accumulators start from their identities.
+    pub const FIRST: i64 = 88;
+    /// How many accumulators are to be added up, by the function that does.
+    pub const COUNT: i64 = 96;
     /// How many words come before the columns.
-    pub const COLUMNS: usize = 11;
+    pub const COLUMNS: usize = 13;
 }
 
 /// Offsets into the frame.

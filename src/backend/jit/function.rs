@@ -60,7 +60,7 @@ pub struct Emitted {
     pub code: Code,
     /// Values in the frame at the same time, at most.
     pub slots: u32,
-    /// Its accumulators start from their identities by themselves; otherwise from what their lanes hold.
+    /// Its accumulators start from their identities by themselves, in a leaf's first samples; otherwise from what their lanes hold.
     pub starts: bool,
     /// It runs over several leaves and adds up the lanes of each: no other function is needed.
     pub sums: bool,
@@ -147,6 +147,8 @@ pub(super) struct Function<'p, I> {
     pub(super) starts_sums: bool,
     /// Accumulators start from their identities here.
     pub(super) starts: bool,
+    /// They do in a leaf's first samples.
+    pub(super) begins: bool,
     /// The identities of those that are not sums, as positions of the pool.
     pub(super) identities: HashMap<Entry, u32>,
     /// Runs over several leaves and adds up the lanes of each.
@@ -177,15 +179,18 @@ impl<'p, I: Isa> Function<'p, I> {
             sums: Vec::new(),
             starts_sums: false,
             starts: false,
+            begins: false,
             identities: HashMap::new(),
             adds_up: false,
             pair,
         };
         f.plan();
         f.pointers();
-        f.starts = role.whole && f.entries.is_empty() && f.ways == 1 && program.ops.len() <= LONG;
+        let in_registers = f.entries.is_empty() && f.ways == 1 && program.ops.len() <= LONG;
+        f.starts = role.whole && in_registers;
+        f.begins = !role.whole && in_registers && f.blocks == 0 && !f.kept.is_empty();
         f.adds_up = f.starts && program.dims.is_empty() && role.alone == Some(f.kept.len());
-        if f.starts {
+        if f.starts || f.begins {
             for op in &program.ops {
                 if let Kind::Accumulate(fold @ (Fold::Min | Fold::Max), e) = op.kind {
                     f.identities.insert(e, pool.position(identity(fold, sizes.double)));
@@ -300,7 +305,7 @@ impl<'p, I: Isa> Function<'p, I> {
         self.nest(Samples::All);
         let slots = self.body.registers.slots;
         let size = frame_size(self.body.frame, slots)?;
-        let (starts, sums) = (self.starts, self.adds_up);
+        let (starts, sums) = (self.starts || self.begins, self.adds_up);
         let used = self.used();
         Ok(Emitted { code: self.exit(size, &used), slots, starts, sums })
     }

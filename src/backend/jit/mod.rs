@@ -83,8 +83,11 @@ pub struct Jit<T> {
     leaves: usize,
     constants: Box<[u64]>,
     folds: Vec<Fold>,
-    /// The code writes every lane before it reads it.
-    self_starting: bool,
+    /// Accumulators whose lanes hold their identities before a leaf; the code writes those of the others before it reads them.
+    filled: Vec<Range<usize>>,
+    /// Sums whose lanes are added up, and those that have none: 0.
+    summed: Vec<Range<usize>>,
+    unwritten: Vec<Range<usize>>,
     /// Whether some fold is not a sum.
     extremes: bool,
     /// Lanes of an accumulator.
@@ -108,6 +111,29 @@ pub struct Jit<T> {
     code_bytes: usize,
     spills: u32,
     mend: usize,
+}
+
+/// What becomes of an accumulator's lanes.
+#[derive(Clone, Copy, PartialEq)]
+enum Lanes {
+    /// Nobody writes them.
+    None,
+    /// They are read and written: they hold the identity first.
+    Filled,
+    /// They are written in a leaf's first samples, and read after.
+    Started,
+}
+
+/// Those of so many accumulators, as few ranges.
+fn ranges(all: usize, of: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
+    let mut out: Vec<Range<usize>> = Vec::new();
+    for k in (0..all).filter(|k| of(*k)) {
+        match out.last_mut() {
+            Some(last) if last.end == k => last.end += 1,
+            _ => out.push(k..k + 1),
+        }
+    }
+    out
 }
 
 struct Step<T> {
@@ -162,7 +188,7 @@ impl<T: Real> Jit<T> {
         let mut steps = Vec::new();
         let mut spills = 0;
         let by_tiles = pass.by_tiles || pass.tiles > 0;
-        let mut self_starting = true;
+        let mut lanes_of = vec![Lanes::None; pass.accumulators.len()];
         let mut adds_up = false;
         let extremes = pass.accumulators.iter().any(|(f, _)| *f != Fold::Sum);
         let many = pass.accumulators.len() * pass.lane_bytes > MANY_ACCUMULATORS;
@@ -170,12 +196,11 @@ impl<T: Real> Jit<T> {
         for ((kernel, parts), turns) in pass.steps.iter().zip(&kernels).zip(turns_of(&runs)) {
             let first = steps.len();
             let mut starts = starts(kernel, turns.is_some());
-            // Accumulators that no part of the nest has are written by nobody.
-            self_starting &= kernel.parts.is_empty();
             // Whole groups of blocks start from 0 by themselves.
             let group =
                 if parts.iter().flatten().all(|part| part.blocks > 0) && kernel.parts_fold_apart() { parts[0][0].blocks * I::BYTES / size } else { usize::MAX };
             let alone = pass.steps.len() == 1 && parts.len() == 1 && !extremes;
+            let mut started = true;
             for unit in parts {
                 let mut programs = Vec::with_capacity(unit.len());
                 let mut asks: Vec<bool> = Vec::new();
@@ -199,7 +224,7 @@ impl<T: Real> Jit<T> {
                 };
                 spills = spills.max(emitted.slots);
                 adds_up |= emitted.sums;
-                self_starting &= emitted.starts || !kernel.insts.iter().any(|i| matches!(i, Inst::Accumulate(..) | Inst::AccumulateProduct(..)));
+                started &= emitted.starts;
                 // Entries of functions at addresses that the fetch likes.
                 bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
                 let offset = bytes.code.len();
@@ -207,14 +232,20 @@ impl<T: Real> Jit<T> {
                 steps.push(Step { offset, starts: std::mem::take(&mut starts), group });
             }
             offsets.push(first..steps.len());
+            // Accumulators that no part of the nest has are written by nobody.
+            for part in kernel.whole().iter() {
+                let accumulated =
+                    part.insts.iter().filter_map(|inst| if let Inst::Accumulate(_, at, _) | Inst::AccumulateProduct(at, ..) = inst { Some(at) } else { None });
+                let held = if started { Lanes::Started } else { Lanes::Filled };
+                accumulated.flat_map(|at| at.targets(&part.dims)).for_each(|at| lanes_of[at] = held);
+            }
         }
         let runs = runs.into_iter().map(|run| Run { steps: functions(&offsets[run.steps]), turns: run.turns }).collect();
         let mut sums = None;
         if !adds_up && pass.accumulators.iter().any(|(f, _)| *f == Fold::Sum) {
             bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
             sums = Some(bytes.code.len());
-            let folds: Vec<Fold> = pass.accumulators.iter().map(|(f, _)| *f).collect();
-            combine::sums::<I>(&folds, lanes * size, size).encode(&mut bytes);
+            combine::sums::<I>(lanes * size, size).encode(&mut bytes);
         }
         let memory = pool.memory(size, if I::MASKS { 1 } else { I::BYTES / size });
         let constants = memory.chunks(8).map(|c| {
@@ -222,6 +253,7 @@ impl<T: Real> Jit<T> {
             word[..c.len()].copy_from_slice(c);
             u64::from_le_bytes(word)
         });
+        let is_sum = |k: usize| pass.accumulators[k].0 == Fold::Sum;
         let result = |inst: &Inst| matches!(inst, Inst::Output(at, _) if (at.base as usize) < pass.outputs);
         let written = entries(pass, |inst| if let Inst::Output(at, _) = inst { Some(at).filter(|_| result(inst)) } else { None });
         Ok(Jit {
@@ -236,7 +268,9 @@ impl<T: Real> Jit<T> {
             // Columns made for a leaf are there for one.
             leaves: if adds_up && pass.made.is_empty() && pass.terms() == 0 { LEAVES } else { 1 },
             constants: constants.collect(),
-            self_starting,
+            filled: ranges(lanes_of.len(), |k| lanes_of[k] == Lanes::Filled || lanes_of[k] == Lanes::None && !is_sum(k)),
+            summed: ranges(lanes_of.len(), |k| lanes_of[k] != Lanes::None && is_sum(k)),
+            unwritten: ranges(lanes_of.len(), |k| lanes_of[k] == Lanes::None && is_sum(k)),
             extremes,
             folds: pass.accumulators.iter().map(|(f, _)| *f).collect(),
             lanes,
@@ -376,8 +410,10 @@ impl<T: Real> Jit<T> {
         // A buffer of rows is near, and filled from lines asked for in time.
         fixed[words::FAR as usize / 8] = usize::from(bytes > NEAR && leaf.rows.is_none());
         if leaf.len == 0 {
-            sums.fill(0.0);
-        } else if self.adds_up {
+            self.folds.iter().zip(sums).for_each(|(fold, sum)| *sum = fold.identity());
+            return;
+        }
+        if self.adds_up {
             fixed[words::START as usize / 8] = 0;
             fixed[words::END as usize / 8] = leaf.len * size;
             // SAFETY: as below; the function writes every lane before it reads it, and a row of sums for each leaf, as many as were asserted.
@@ -386,13 +422,13 @@ impl<T: Real> Jit<T> {
         }
         let tiles = aligned(&mut registers[0]);
         assert!(tiles.len() >= self.tiles * self.pitch(), "the scratch of another pass");
-        // All at once; few folds are not sums. A leaf of no samples runs no code.
-        if !self.self_starting || leaf.len == 0 {
-            held.fill(T::default());
-        }
-        if self.extremes && (!self.self_starting || leaf.len == 0) {
-            for (fold, lanes) in self.folds.iter().zip(held.chunks_exact_mut(self.lanes)).filter(|(f, _)| **f != Fold::Sum) {
-                lanes.fill(T::from_f64(fold.identity()));
+        for filled in &self.filled {
+            held[filled.start * self.lanes..filled.end * self.lanes].fill(T::default());
+            // Few folds are not sums.
+            if self.extremes {
+                for k in filled.clone().filter(|k| self.folds[*k] != Fold::Sum) {
+                    held[k * self.lanes..][..self.lanes].fill(T::from_f64(self.folds[k].identity()));
+                }
             }
         }
         let mut tile = self.tile;
@@ -426,6 +462,7 @@ impl<T: Real> Jit<T> {
                 words[words::END as usize / 8] = (done + n) * size;
                 words[words::TILES as usize / 8] = (tiles.as_mut_ptr() as usize).wrapping_sub(done * size);
                 words[words::TURN as usize / 8] = turn;
+                words[words::FIRST as usize / 8] = usize::from(done == 0);
                 // SAFETY: `step.offset` is where `compile` had a function for this target encoded. The words were just filled in: columns and
                 // outputs cut to the leaf's samples, of which `done..done + n` are a part, or a buffer that holds those, lanes, tile buffers and uniforms of the lengths
                 // asserted above, which `check` held every access against; none of them is looked at until the function returns.
@@ -434,8 +471,16 @@ impl<T: Real> Jit<T> {
             done += n;
         }
         if let Some(offset) = self.sums {
-            // SAFETY: as above; the function reads every accumulator's lanes and writes the sums, as many as were asserted.
-            unsafe { call::call(&self.pages, offset, self.target, words) };
+            for summed in &self.summed {
+                words[words::LANES as usize / 8] = held[summed.start * self.lanes..summed.end * self.lanes].as_mut_ptr() as usize;
+                words[words::SUMS as usize / 8] = sums[summed.clone()].as_mut_ptr() as usize;
+                words[words::COUNT as usize / 8] = summed.len();
+                // SAFETY: as above; the function reads the lanes of these accumulators and writes as many sums.
+                unsafe { call::call(&self.pages, offset, self.target, words) };
+            }
+        }
+        for unwritten in &self.unwritten {
+            sums[unwritten.clone()].fill(0.0);
         }
         if self.extremes {
             for ((fold, lanes), sum) in self.folds.iter().zip(held.chunks_exact(self.lanes)).zip(sums).filter(|((f, _), _)| **f != Fold::Sum) {

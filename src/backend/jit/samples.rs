@@ -28,7 +28,7 @@ impl<I: Isa> Function<'_, I> {
         }
         if main && self.program.ops.len() <= LONG {
             self.main(rotates && self.unroll < self.vectors, words::END);
-            if self.starts {
+            if self.starts || self.begins {
                 self.accumulators(0, false);
             }
         }
@@ -63,7 +63,7 @@ impl<I: Isa> Function<'_, I> {
         self.body.code.jump(When::Below, leaf, Note::Loop);
     }
 
-    /// Whole groups of blocks, up to where the word `end` says. Accumulators are left in their registers if they start here, else in memory.
+    /// Whole groups of blocks, up to where the word `end` says. Accumulators are left in their registers if they start here or may, else in memory.
     fn main(&mut self, rotates: bool, end: i64) {
         let group = (self.unroll * I::BYTES) as i32;
         let rest = self.body.code.label();
@@ -72,8 +72,9 @@ impl<I: Isa> Function<'_, I> {
         self.body.put(Instruction::with2(Encoding::And_rm64_imm32, Register::R9, -group));
         self.body.put(Instruction::with2(Encoding::Add_r64_rm64, Register::R9, Register::R8));
         // Those that start here are written in any case.
-        let none = if self.starts {
-            self.identities();
+        let here = self.starts || self.begins;
+        let none = if here {
+            self.begin();
             self.body.code.label()
         } else {
             rest
@@ -86,7 +87,7 @@ impl<I: Isa> Function<'_, I> {
             self.body.code.place(rest);
             return;
         }
-        if !self.starts {
+        if !here {
             self.accumulators(0, true);
         }
         // Where the columns lie in a cache, asking for them costs more than it brings.
@@ -103,12 +104,29 @@ impl<I: Isa> Function<'_, I> {
         } else {
             self.turns(rotates, group, 0, true);
         }
-        if self.starts {
+        if here {
             self.body.code.place(none);
         } else {
             self.accumulators(0, false);
             self.body.code.place(rest);
         }
+    }
+
+    /// Accumulators' registers from what their folds start from; if these needn't be a leaf's first samples, else from their lanes.
+    fn begin(&mut self) {
+        if self.starts {
+            self.identities();
+            return;
+        }
+        let (first, done) = (self.body.code.label(), self.body.code.label());
+        self.body.note(Note::Accumulators);
+        self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, memory(Register::RDI, words::FIRST), 1));
+        self.body.code.jump(When::AboveOrEqual, first, Note::Accumulators);
+        self.accumulators(0, true);
+        self.body.code.jump(When::Always, done, Note::Accumulators);
+        self.body.code.place(first);
+        self.identities();
+        self.body.code.place(done);
     }
 
     /// The loop over whole groups where the registers hold a part of each accumulator. From a cache: some samples at a time, which stay near, in as many ways, each through its
@@ -181,7 +199,12 @@ impl<I: Isa> Function<'_, I> {
     fn identities(&mut self) {
         self.body.note(Note::Accumulators);
         for (e, registers) in self.kept.clone() {
-            for r in registers {
+            for (k, r) in registers.into_iter().enumerate() {
+                if self.begins {
+                    self.body.block = k;
+                    let at = self.body.address(Table::Accumulator, e);
+                    self.ask_accumulators(k, e, at);
+                }
                 let r = I::vector(r);
                 match self.identities.get(&e) {
                     Some(n) => self.body.constant_into(*n, r),
@@ -189,6 +212,7 @@ impl<I: Isa> Function<'_, I> {
                 }
             }
         }
+        self.body.block = 0;
     }
 
     /// Which of the accumulators' vectors the block belongs to.
@@ -211,16 +235,20 @@ impl<I: Isa> Function<'_, I> {
                     continue;
                 }
                 self.body.one(Vop::Load, I::vector(*r), Rm::Mem(at));
-                // Those of the next point come from afar while this one's samples are gone through.
-                if let (0, true, Entry::Strided(n, _)) = (k % (LINE / I::BYTES), self.asks_accumulators, e)
-                    && let Some(stride) = self.program.strided[n as usize].1.strides.last().filter(|s| **s != 0)
-                {
-                    let next = memory(at.base, at.displacement + i64::from(*stride) * self.sizes.lanes as i64);
-                    self.body.put(Instruction::with1(Encoding::Prefetcht0_m8, next));
-                }
+                self.ask_accumulators(k, e, at);
             }
         }
         self.body.block = 0;
+    }
+
+    /// Asks for vector `k` of an accumulator of the next point, given this one's address: it comes from afar while this point's samples are gone through.
+    fn ask_accumulators(&mut self, k: usize, e: Entry, at: MemoryOperand) {
+        if let (0, true, Entry::Strided(n, _)) = (k % (LINE / I::BYTES), self.asks_accumulators, e)
+            && let Some(stride) = self.program.strided[n as usize].1.strides.last().filter(|s| **s != 0)
+        {
+            let next = memory(at.base, at.displacement + i64::from(*stride) * self.sizes.lanes as i64);
+            self.body.put(Instruction::with1(Encoding::Prefetcht0_m8, next));
+        }
     }
 
     /// What is left, less than a group, in one group of blocks under masks; accumulators stay in their registers.
