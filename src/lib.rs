@@ -165,6 +165,7 @@ pub mod pipeline;
 #[cfg(feature = "plot")]
 pub mod plot;
 mod random;
+mod ranges;
 pub mod real;
 pub mod runtime;
 pub mod sample;

@@ -143,7 +143,7 @@ struct Piece {
     step: i32,
 }
 
-/// An arrangement of operands that begin at these slots, in the fewest pieces from its first entry on.
+/// An arrangement of operands that begin at these slots, in pieces from its first entry on, each as long as it goes.
 fn pieces(arrangement: &Arrangement, operands: &[usize]) -> Vec<Piece> {
     let mut out: Vec<Piece> = Vec::new();
     for source in &arrangement.sources {

@@ -10,6 +10,7 @@ use crate::backend::{Backend, Leaf, environment};
 use crate::column::Column;
 use crate::kernel::ir::{Inst, PassKernels};
 use crate::labels::LabelColumn;
+use crate::ranges::ranges;
 use crate::real::Real;
 use crossbeam_queue::ArrayQueue;
 use rayon::prelude::*;
@@ -126,7 +127,8 @@ impl<T: Real> CompiledPass<T> {
         let writes_outputs = kernels.steps.iter().flat_map(|s| &s.insts).any(|i| matches!(i, Inst::Output(at, _) if (at.base as usize) < kernels.outputs));
         // Sums relative to a leaf's own maximum are made leaf by leaf.
         let leaves = if ahead.is_some() { 1 } else { executable.for_columns().leaves() };
-        let (uniforms, results) = (runs(kernels.uniforms.iter().copied()), runs(kernels.accumulators.iter().map(|(_, slot)| *slot)));
+        let (uniforms, results) =
+            (ranges(kernels.uniforms.iter().map(|slot| *slot as usize)), ranges(kernels.accumulators.iter().map(|(_, slot)| *slot as usize)));
         CompiledPass {
             writes_outputs,
             cost: kernels.cost().max(1),
@@ -379,18 +381,6 @@ impl<T: Real> CompiledPass<T> {
         let chunks = samples.div_ceil(chunk_samples(samples).max(1));
         if chunks > 1 { chunks * self.combine.width() } else { 0 }
     }
-}
-
-/// Slots in their order, as few runs of neighbours.
-fn runs(slots: impl Iterator<Item = u32>) -> Vec<Range<usize>> {
-    let mut out: Vec<Range<usize>> = Vec::new();
-    for slot in slots.map(|slot| slot as usize) {
-        match out.last_mut() {
-            Some(last) if last.end == slot => last.end += 1,
-            _ => out.push(slot..slot + 1),
-        }
-    }
-    out
 }
 
 /// Samples in a chunk: an aligned run of leaves that depends on the number of samples only.

@@ -32,6 +32,7 @@ mod turns;
 use super::{Executable, LEAF, Leaf, Scratch, combine_lanes};
 use crate::graph::Fold;
 use crate::kernel::ir::{Inst, Kernel, PassKernels};
+use crate::ranges::ranges;
 use crate::real::Real;
 use body::Sizes;
 use code::{Bytes, Note};
@@ -115,25 +116,13 @@ pub struct Jit<T> {
 
 /// What becomes of an accumulator's lanes.
 #[derive(Clone, Copy, PartialEq)]
-enum Lanes {
+enum Fate {
     /// Nobody writes them.
-    None,
+    Unwritten,
     /// They are read and written: they hold the identity first.
     Filled,
     /// They are written in a leaf's first samples, and read after.
     Started,
-}
-
-/// Those of so many accumulators, as few ranges.
-fn ranges(all: usize, of: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
-    let mut out: Vec<Range<usize>> = Vec::new();
-    for k in (0..all).filter(|k| of(*k)) {
-        match out.last_mut() {
-            Some(last) if last.end == k => last.end += 1,
-            _ => out.push(k..k + 1),
-        }
-    }
-    out
 }
 
 struct Step<T> {
@@ -188,7 +177,7 @@ impl<T: Real> Jit<T> {
         let mut steps = Vec::new();
         let mut spills = 0;
         let by_tiles = pass.by_tiles || pass.tiles > 0;
-        let mut lanes_of = vec![Lanes::None; pass.accumulators.len()];
+        let mut fates = vec![Fate::Unwritten; pass.accumulators.len()];
         let mut adds_up = false;
         let extremes = pass.accumulators.iter().any(|(f, _)| *f != Fold::Sum);
         let many = pass.accumulators.len() * pass.lane_bytes > MANY_ACCUMULATORS;
@@ -236,8 +225,8 @@ impl<T: Real> Jit<T> {
             for part in kernel.whole().iter() {
                 let accumulated =
                     part.insts.iter().filter_map(|inst| if let Inst::Accumulate(_, at, _) | Inst::AccumulateProduct(at, ..) = inst { Some(at) } else { None });
-                let held = if started { Lanes::Started } else { Lanes::Filled };
-                accumulated.flat_map(|at| at.targets(&part.dims)).for_each(|at| lanes_of[at] = held);
+                let fate = if started { Fate::Started } else { Fate::Filled };
+                accumulated.flat_map(|at| at.targets(&part.dims)).for_each(|at| fates[at] = fate);
             }
         }
         let runs = runs.into_iter().map(|run| Run { steps: functions(&offsets[run.steps]), turns: run.turns }).collect();
@@ -253,7 +242,11 @@ impl<T: Real> Jit<T> {
             word[..c.len()].copy_from_slice(c);
             u64::from_le_bytes(word)
         });
-        let is_sum = |k: usize| pass.accumulators[k].0 == Fold::Sum;
+        // Extremes are combined from their lanes, whoever wrote them.
+        let of = |wanted: &dyn Fn(Fate, bool) -> bool| {
+            let all = fates.iter().zip(&pass.accumulators).enumerate();
+            ranges(all.filter(|(_, (fate, (fold, _)))| wanted(**fate, *fold == Fold::Sum)).map(|(k, _)| k))
+        };
         let result = |inst: &Inst| matches!(inst, Inst::Output(at, _) if (at.base as usize) < pass.outputs);
         let written = entries(pass, |inst| if let Inst::Output(at, _) = inst { Some(at).filter(|_| result(inst)) } else { None });
         Ok(Jit {
@@ -268,9 +261,9 @@ impl<T: Real> Jit<T> {
             // Columns made for a leaf are there for one.
             leaves: if adds_up && pass.made.is_empty() && pass.terms() == 0 { LEAVES } else { 1 },
             constants: constants.collect(),
-            filled: ranges(lanes_of.len(), |k| lanes_of[k] == Lanes::Filled || lanes_of[k] == Lanes::None && !is_sum(k)),
-            summed: ranges(lanes_of.len(), |k| lanes_of[k] != Lanes::None && is_sum(k)),
-            unwritten: ranges(lanes_of.len(), |k| lanes_of[k] == Lanes::None && is_sum(k)),
+            filled: of(&|fate, sum| fate == Fate::Filled || fate == Fate::Unwritten && !sum),
+            summed: of(&|fate, sum| fate != Fate::Unwritten && sum),
+            unwritten: of(&|fate, sum| fate == Fate::Unwritten && sum),
             extremes,
             folds: pass.accumulators.iter().map(|(f, _)| *f).collect(),
             lanes,
