@@ -29,10 +29,19 @@ pub fn pair<I: Isa>(program: &Program, entries: usize, vectors: usize) -> Option
 
 /// Computed values, and columns read more than once, that are alive at the same time, at most.
 pub fn pressure(program: &Program) -> usize {
+    alive(program, true)
+}
+
+/// Computed values that are alive at the same time, at most: a column can be read again.
+pub fn computed(program: &Program) -> usize {
+    alive(program, false)
+}
+
+fn alive(program: &Program, columns: bool) -> usize {
     let (mut now, mut most) = (0usize, 0);
     let counts = |v: Val| {
         let value = &program.values[v.index()];
-        !value.mask && (value.home == Home::Computed || !program.is_invariant(v) && program.uses(v).len() > 1)
+        !value.mask && (value.home == Home::Computed || columns && !program.is_invariant(v) && program.uses(v).len() > 1)
     };
     for (k, op) in program.ops.iter().enumerate() {
         for (j, v) in op.args.iter().enumerate().filter(|(_, v)| **v != Val::NONE && counts(**v)) {

@@ -17,7 +17,7 @@
 //! Sums over a dimension of the nest that stay in registers: `contraction.rs`. The loops at a point: `samples.rs`. Register and stack map: `frame.rs` and
 //! `body.rs`.
 
-use super::beside::{self, UNROLLED, pressure};
+use super::beside::{self, UNROLLED, computed, pressure};
 use super::body::{Body, Rm, Sizes, memory, pointed};
 use super::code::{Code, Note, When};
 use super::frame::{Frame, words};
@@ -215,10 +215,13 @@ impl<'p, I: Isa> Function<'p, I> {
             self.unroll = self.unroll.max(beside::BLOCKS);
         }
         let usable = self.body.registers.usable();
-        let mut room = usable.saturating_sub(pressure(self.pair.unwrap_or(self.program)).max(WORKING - 2) + 2);
-        // As many accumulators as fit; an accumulator in memory costs a load and a store a block, an invariant there a load.
-        self.ways = self.ways_in(room);
-        if self.ways > 1 {
+        let beside = |values: usize| usable.saturating_sub(values.max(WORKING - 2) + 2);
+        let mut room = beside(pressure(self.pair.unwrap_or(self.program)));
+        // As many accumulators as fit; an accumulator in memory costs a load and a store a block, an invariant there a load, as does a column that is read again.
+        let again = beside(computed(self.program));
+        let ways = self.ways_in(room).map(|ways| (ways, room)).or_else(|| Some((self.ways_in(again)?, again)));
+        if let Some((ways, place)) = ways.filter(|(ways, _)| *ways > 1) {
+            (self.ways, room) = (ways, place);
             for e in std::mem::take(&mut self.entries) {
                 let registers: Vec<u8> = (0..self.vectors / self.ways).map(|_| self.body.registers.reserve()).collect();
                 room -= registers.len();
@@ -243,14 +246,11 @@ impl<'p, I: Isa> Function<'p, I> {
         }
     }
 
-    /// In how many ways a loop over samples alone has to go through them so that its accumulators stay in so many registers: one if they do, or never would.
-    fn ways_in(&self, room: usize) -> usize {
-        let plain = self.program.dims.is_empty() && self.pair.is_none() && self.blocks == 0;
+    /// In how many ways a loop over samples alone has to go through them so that its accumulators stay in so many registers; none if they never would.
+    fn ways_in(&self, room: usize) -> Option<usize> {
+        let plain = self.program.dims.is_empty() && self.pair.is_none() && self.blocks == 0 && self.unroll == self.vectors;
         let all = self.entries.len();
-        if !plain || self.unroll != self.vectors || all * self.vectors <= room {
-            return 1;
-        }
-        (1..=self.vectors).find(|ways| self.vectors.is_multiple_of(*ways) && all * (self.vectors / ways) <= room).unwrap_or(1)
+        (1..=if plain { self.vectors } else { 1 }).find(|ways| self.vectors.is_multiple_of(*ways) && all * (self.vectors / ways) <= room)
     }
 
     /// General registers for the pointers that are used most.

@@ -37,7 +37,7 @@ impl Isa for Avx512 {
     const BYTES: usize = 64;
     const REGISTERS: usize = 32;
     const MASKS: bool = true;
-    const GROUP: Group = Group { rows: 4, columns: 5, single: 8, blocks: 4, sums: 5, inner: 2 };
+    const GROUP: Group = Group { rows: 4, columns: 5, turns: (8, 2), single: 8, blocks: 4, sums: 5, inner: 2 };
 
     fn vector(n: u8) -> Register {
         Register::ZMM0 + u32::from(n)
@@ -52,7 +52,7 @@ impl Isa for Avx2 {
     const BYTES: usize = 32;
     const REGISTERS: usize = 16;
     const MASKS: bool = false;
-    const GROUP: Group = Group { rows: 2, columns: 2, single: 4, blocks: 2, sums: 4, inner: 1 };
+    const GROUP: Group = Group { rows: 2, columns: 2, turns: (2, 2), single: 4, blocks: 2, sums: 4, inner: 1 };
 
     fn vector(n: u8) -> Register {
         Register::YMM0 + u32::from(n)
