@@ -282,77 +282,93 @@ impl UniformProgram {
 
     /// Runs over the slots, compiled for the baseline.
     pub fn run(&self, slots: &mut [f64]) {
-        self.run_with(slots, |op, x| lower::elem(&mut arith::Scalar::<f64>::new(), op, x));
+        let elem = |op: Elem, x: &[f64; 3]| lower::elem(&mut arith::Scalar::<f64>::new(), op, x);
+        self.run_with(slots, elem, |long, slots| long.run(slots, elem));
     }
 
-    /// Runs over the slots, compiled into the caller; `elem` is [`lower::elem`] over numbers, as compiled for the caller.
+    /// Runs over the slots, compiled into the caller; `elem` is [`lower::elem`] over numbers, as compiled for the caller, and `long` is [`Long::run`], a
+    /// function by itself: what it needs room for, the few numbers of most call stages don't.
     #[inline(always)]
-    pub fn run_with(&self, slots: &mut [f64], elem: impl Fn(Elem, &[f64; 3]) -> f64) {
+    pub fn run_with(&self, slots: &mut [f64], elem: impl Fn(Elem, &[f64; 3]) -> f64, long: impl Fn(Long<'_>, &mut [f64])) {
         for instruction in &self.instructions {
-            match instruction {
-                Instruction::Scalars(run) => {
-                    for Scalar { op, out, args } in run {
-                        let x = |k: usize| slots[args[k] as usize];
-                        // The common ones need no call.
-                        slots[*out as usize] = match op {
-                            Elem::Add => x(0) + x(1),
-                            Elem::Sub => x(0) - x(1),
-                            Elem::Mul => x(0) * x(1),
-                            Elem::Div => x(0) / x(1),
-                            Elem::Square => x(0) * x(0),
-                            Elem::Recip => 1.0 / x(0),
-                            Elem::Neg => -x(0),
-                            other => elem(*other, &[x(0), x(1), x(2)]),
-                        };
+            let Instruction::Scalars(run) = instruction else {
+                long(Long(instruction), slots);
+                continue;
+            };
+            for Scalar { op, out, args } in run {
+                let x = |k: usize| slots[args[k] as usize];
+                // The common ones need no call.
+                slots[*out as usize] = match op {
+                    Elem::Add => x(0) + x(1),
+                    Elem::Sub => x(0) - x(1),
+                    Elem::Mul => x(0) * x(1),
+                    Elem::Div => x(0) / x(1),
+                    Elem::Square => x(0) * x(0),
+                    Elem::Recip => 1.0 / x(0),
+                    Elem::Neg => -x(0),
+                    other => elem(*other, &[x(0), x(1), x(2)]),
+                };
+            }
+        }
+    }
+}
+
+/// An instruction that is anything but a run of scalars.
+#[derive(Clone, Copy, Debug)]
+pub struct Long<'p>(&'p Instruction);
+
+impl Long<'_> {
+    /// Runs it over the slots; `elem` as in [`UniformProgram::run_with`].
+    #[inline(always)]
+    pub fn run(&self, slots: &mut [f64], elem: impl Fn(Elem, &[f64; 3]) -> f64) {
+        match self.0 {
+            Instruction::Scalars(_) => unreachable!("the program runs them itself"),
+            Instruction::Elem { op, out, entries, walk, args } => {
+                // Slots are given in the order of the nodes, so the operands lie before the result.
+                let (held, fresh) = slots.split_at_mut(*out);
+                if arithmetic(*op, walk, args, held, &mut fresh[..*entries]) {
+                    return;
+                }
+                walk.visit(args, |e, at| {
+                    let x = at.map(|at| held[at]);
+                    fresh[e] = elem(*op, &x);
+                });
+            }
+            Instruction::Copy { out, entries, walk, from } => {
+                let (held, fresh) = slots.split_at_mut(*out);
+                match &from[0] {
+                    Operand { base, index: Index::Same } => fresh[..*entries].copy_from_slice(&held[*base..base + entries]),
+                    _ => walk.visit(from, |e, at| fresh[e] = held[at[0]]),
+                }
+            }
+            Instruction::Arrange { out, pieces } => {
+                let (held, mut fresh) = slots.split_at_mut(*out);
+                for Piece { len, from, step } in pieces {
+                    let (now, later) = fresh.split_at_mut(*len as usize);
+                    match (from.map(|from| from as usize), *step) {
+                        (None, _) => now.fill(0.0),
+                        (Some(from), 1) => now.copy_from_slice(&held[from..from + now.len()]),
+                        (Some(from), step) => now.iter_mut().enumerate().for_each(|(k, o)| *o = held[from.wrapping_add_signed(k as isize * step as isize)]),
                     }
+                    fresh = later;
                 }
-                Instruction::Elem { op, out, entries, walk, args } => {
-                    // Slots are given in the order of the nodes, so the operands lie before the result.
-                    let (held, fresh) = slots.split_at_mut(*out);
-                    if arithmetic(*op, walk, args, held, &mut fresh[..*entries]) {
-                        continue;
+            }
+            Instruction::Dense { op, out, entries, left, right, sizes } => {
+                let (held, fresh) = slots.split_at_mut(*out);
+                op.run(&held[left.clone()], &held[right.clone()], &mut fresh[..*entries], *sizes);
+            }
+            Instruction::Fold { fold, out, from, outer, count, inner } => {
+                for o in 0..*outer {
+                    let (from, out) = (from + o * count * inner, out + o * inner);
+                    // Neighbours side by side, each with its own sums in its own order.
+                    let mut e = 0;
+                    while e + BESIDE <= *inner {
+                        let folded: [f64; BESIDE] = pairwise(*fold, slots, from + e, *inner, *count);
+                        slots[out + e..][..BESIDE].copy_from_slice(&folded);
+                        e += BESIDE;
                     }
-                    walk.visit(args, |e, at| {
-                        let x = at.map(|at| held[at]);
-                        fresh[e] = elem(*op, &x);
-                    });
-                }
-                Instruction::Copy { out, entries, walk, from } => {
-                    let (held, fresh) = slots.split_at_mut(*out);
-                    match &from[0] {
-                        Operand { base, index: Index::Same } => fresh[..*entries].copy_from_slice(&held[*base..base + entries]),
-                        _ => walk.visit(from, |e, at| fresh[e] = held[at[0]]),
-                    }
-                }
-                Instruction::Arrange { out, pieces } => {
-                    let (held, mut fresh) = slots.split_at_mut(*out);
-                    for Piece { len, from, step } in pieces {
-                        let (now, later) = fresh.split_at_mut(*len as usize);
-                        match (from.map(|from| from as usize), *step) {
-                            (None, _) => now.fill(0.0),
-                            (Some(from), 1) => now.copy_from_slice(&held[from..from + now.len()]),
-                            (Some(from), step) => now.iter_mut().enumerate().for_each(|(k, o)| *o = held[from.wrapping_add_signed(k as isize * step as isize)]),
-                        }
-                        fresh = later;
-                    }
-                }
-                Instruction::Dense { op, out, entries, left, right, sizes } => {
-                    let (held, fresh) = slots.split_at_mut(*out);
-                    op.run(&held[left.clone()], &held[right.clone()], &mut fresh[..*entries], *sizes);
-                }
-                Instruction::Fold { fold, out, from, outer, count, inner } => {
-                    for o in 0..*outer {
-                        let (from, out) = (from + o * count * inner, out + o * inner);
-                        // Neighbours side by side, each with its own sums in its own order.
-                        let mut e = 0;
-                        while e + BESIDE <= *inner {
-                            let folded: [f64; BESIDE] = pairwise(*fold, slots, from + e, *inner, *count);
-                            slots[out + e..][..BESIDE].copy_from_slice(&folded);
-                            e += BESIDE;
-                        }
-                        for e in e..*inner {
-                            [slots[out + e]] = pairwise(*fold, slots, from + e, *inner, *count);
-                        }
+                    for e in e..*inner {
+                        [slots[out + e]] = pairwise(*fold, slots, from + e, *inner, *count);
                     }
                 }
             }

@@ -11,7 +11,7 @@ use crate::graph::Fold;
 use crate::kernel::arith::Scalar;
 use crate::kernel::ir::{Bin, Cmp, Int, Mask, MathFn, Un, functions};
 use crate::kernel::lower;
-use crate::kernel::uniform::UniformProgram;
+use crate::kernel::uniform::{Long, UniformProgram};
 use crate::op::Elem;
 use crate::real::Real;
 
@@ -121,8 +121,13 @@ impl Level {
                     lower::elem_here(&mut Scalar::<f64>::new(), op, x)
                 }
                 #[target_feature(enable = "avx2,fma")]
+                #[inline(never)]
+                fn long(long: Long<'_>, slots: &mut [f64]) {
+                    long.run(slots, |op, x| elem(op, x));
+                }
+                #[target_feature(enable = "avx2,fma")]
                 fn run(program: &UniformProgram, slots: &mut [f64]) {
-                    program.run_with(slots, |op, x| elem(op, x));
+                    program.run_with(slots, |op, x| elem(op, x), |instruction, slots| long(instruction, slots));
                 }
                 // SAFETY: a `Level` of these kinds is made only after the CPU was asked for avx2 and fma.
                 unsafe { run(program, slots) }
