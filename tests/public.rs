@@ -110,7 +110,7 @@ fn those_shared() -> Vec<&'static str> {
         tapeless::kernel::ir::Shift,
         tapeless::kernel::ir::Un,
         tapeless::kernel::ir::V,
-        tapeless::kernel::uniform::Long<'static>,
+        tapeless::kernel::uniform::Long<'_>,
         tapeless::kernel::uniform::UniformProgram,
         tapeless::known::Multiply,
         tapeless::labels::LabelColumn<'_>,

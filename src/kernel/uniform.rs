@@ -135,7 +135,7 @@ struct Scalar {
 }
 
 /// Entries of an arrangement, one after the other, that come from slots evenly apart; or zeros.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Piece {
     len: u32,
     /// The slot of the first; `None` for zeros.

@@ -215,11 +215,11 @@ impl<'p, I: Isa> Function<'p, I> {
             self.unroll = self.unroll.max(beside::BLOCKS);
         }
         let usable = self.body.registers.usable();
-        let beside = |values: usize| usable.saturating_sub(values.max(WORKING - 2) + 2);
-        let mut room = beside(pressure(self.pair.unwrap_or(self.program)));
+        let room_beside = |values: usize| usable.saturating_sub(values.max(WORKING - 2) + 2);
+        let mut room = room_beside(pressure(self.pair.unwrap_or(self.program)));
         // As many accumulators as fit; an accumulator in memory costs a load and a store a block, an invariant there a load, as does a column that is read again.
-        let again = beside(computed(self.program));
-        let ways = self.ways_in(room).map(|ways| (ways, room)).or_else(|| Some((self.ways_in(again)?, again)));
+        let ways_in = |room: usize| Some((self.ways_in(room)?, room));
+        let ways = ways_in(room).or_else(|| ways_in(room_beside(computed(self.program))));
         if let Some((ways, place)) = ways.filter(|(ways, _)| *ways > 1) {
             (self.ways, room) = (ways, place);
             for e in std::mem::take(&mut self.entries) {
