@@ -5,10 +5,11 @@
 //! One JSON line a workload: `{"tool": "tapeless", "workload", "n", "dtype", "threads", "ms_min", "ms_median", "compile_ms", "value", "grad_norm"}`,
 //! and `"compile_again_ms"`, the median of compiling it again (the first compilation of a process also parses the simplifier's rules), `"value_ms"`, the time of the value alone, and `"over_value"`, what value and gradient together take of it, both called in turns. `--workload mixture`
 //! needs no data: its lines have `"gflops"`, of the operations that `common::mixture_flops` counts, and `"of_peak"`, their part of the fused multiply-adds that the machine does.
+//! `--machine` prints what the machine reads and multiplies at most instead, as `machine.py` writes it for the peers' `roofline`.
 
 mod common;
 
-use common::{Data, Failure, MIXTURES, Numbers, Steps, WORKLOADS, Workload, in_turns, median, peak};
+use common::{Data, Failure, MIXTURES, Numbers, Steps, WORKLOADS, Workload, in_turns, limits, median, peak};
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -59,10 +60,10 @@ fn run<T: Real>(work: &Workload, numbers: Numbers, threads: usize, least: Durati
         }
     }
     if let Some(flops) = flops
-        && let Some(peak) = peak::gflops(T::DOUBLE)
+        && let Some(peak) = peak::gflops(T::DOUBLE, threads)
     {
         let rate = (flops * work.samples) as f64 / median(&times) / 1e6;
-        more += &format!(", \"gflops\": {rate:.2}, \"of_peak\": {:.4}", rate / (peak * threads as f64));
+        more += &format!(", \"gflops\": {rate:.2}, \"of_peak\": {:.4}", rate / peak);
     }
     let (min, median, compile) = (times[0], median(&times), compile_only.as_secs_f64() * 1e3);
     Ok(format!(
@@ -84,6 +85,10 @@ fn main() -> Result<(), Failure> {
             Long("dtype") => dtype = args.value()?.string()?,
             Long("threads") => threads = args.value()?.parse()?,
             Long("min-seconds") => seconds = args.value()?.parse()?,
+            Long("machine") => {
+                println!("{}", limits::json().ok_or("no fused multiply-add")?);
+                return Ok(());
+            }
             // Given by cargo.
             Long("bench") => {}
             other => return Err(other.unexpected().into()),

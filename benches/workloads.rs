@@ -108,7 +108,7 @@ fn workloads(c: &mut Criterion) {
             if !wanted(&mixture.work.title(if double { "f64" } else { "f32" })) {
                 continue;
             }
-            let Some(peak) = peak::gflops(double) else {
+            let Some(peak) = peak::gflops(double, 1) else {
                 println!("no fused multiply-add to compare a mixture with");
                 return;
             };

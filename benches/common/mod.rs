@@ -4,6 +4,7 @@
 // Compiled into each bench that names it: `peers` reads dumped columns, `workloads` and `rows` make their own, `scaling` needs the clock alone; what is dead in one is used in another.
 #![allow(dead_code)]
 
+pub mod limits;
 pub mod peak;
 
 use rand::rngs::StdRng;

@@ -1,9 +1,9 @@
 //! What the machine can do at most: fused multiply-adds of as many independent chains as hide their latency.
 #![allow(unsafe_code)] // Functions compiled for more than the baseline are called after the CPU was asked.
 
-/// Billions of floating-point operations a second on one thread, a fused multiply-add counted as two; `None` where the CPU has no such unit.
+/// Billions of floating-point operations a second on so many threads together, a fused multiply-add counted as two; `None` where the CPU has no such unit.
 #[cfg(not(target_arch = "x86_64"))]
-pub fn gflops(_double: bool) -> Option<f64> {
+pub fn gflops(_double: bool, _threads: usize) -> Option<f64> {
     None
 }
 
@@ -14,9 +14,9 @@ pub use x86::gflops;
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use crate::common::limits;
     use std::arch::x86_64::*;
     use std::hint::black_box;
-    use std::time::Instant;
 
     const TURNS: usize = 1_000_000;
     /// Chains: enough for two units with a latency of four or five cycles.
@@ -44,24 +44,23 @@ mod x86 {
     chains!(f64_avx2, "avx2,fma", _mm256_set1_pd, _mm256_fmadd_pd, 4);
     chains!(f32_avx2, "avx2,fma", _mm256_set1_ps, _mm256_fmadd_ps, 8);
 
-    pub fn gflops(double: bool) -> Option<f64> {
+    pub fn gflops(double: bool, threads: usize) -> Option<f64> {
         let wide = is_x86_feature_detected!("avx512f");
         if !(wide || is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
             return None;
         }
-        let once = || {
-            let start = Instant::now();
-            // SAFETY: the CPU was asked for the features of each.
-            let numbers = unsafe {
-                match (double, wide) {
-                    (true, true) => f64_avx512(),
-                    (true, false) => f64_avx2(),
-                    (false, true) => f32_avx512(),
-                    (false, false) => f32_avx2(),
-                }
-            };
-            2.0 * numbers as f64 / start.elapsed().as_secs_f64() / 1e9
+        // SAFETY: the CPU was asked for the features of each.
+        let once = || unsafe {
+            match (double, wide) {
+                (true, true) => f64_avx512(),
+                (true, false) => f64_avx2(),
+                (false, true) => f32_avx512(),
+                (false, false) => f32_avx2(),
+            }
         };
-        Some((0..20).map(|_| once()).fold(0.0, f64::max))
+        let seconds = limits::best(threads, |_| {
+            black_box(once());
+        });
+        Some(2.0 * (once() * threads) as f64 / seconds / 1e9)
     }
 }

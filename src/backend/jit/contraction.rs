@@ -17,6 +17,7 @@ use super::frame::words;
 use super::function::{Emitted, Function, Role, Samples, frame_size};
 use super::isa::{Isa, Vop};
 use super::machine::{Entry, Kind, Pool, Program};
+use super::order;
 use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
 
 /// Emits a step of several nests, each with whether its sums start in it: whole groups of blocks, each through all of them, then what is left. What they share of a group's samples stays in the first cache.
@@ -24,9 +25,12 @@ use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
 /// # Errors
 /// If the frame would be too large for the stack.
 pub fn step<I: Isa>(programs: &[(Program, bool)], sizes: Sizes, pool: &mut Pool, role: Role<'_>) -> Result<Emitted, String> {
+    // Where registers are few, what a point reads stays in one for all blocks, not for good.
+    let together: Vec<Option<Program>> =
+        programs.iter().map(|(program, _)| (!I::MASKS).then(|| program.side_by_side(role.blocks, order::window(I::MASKS)))).collect();
     let mut all: Vec<Function<'_, I>> = Vec::with_capacity(programs.len());
-    for (program, first) in programs {
-        let mut f = Function::new(program, None, sizes, pool, role);
+    for ((program, first), together) in programs.iter().zip(&together) {
+        let mut f = Function::new(program, together.as_ref(), sizes, pool, role);
         f.starts_sums = *first;
         all.push(f);
     }
@@ -122,10 +126,12 @@ impl<I: Isa> Function<'_, I> {
         self.body.rotating = false;
         self.body.sums = self.sums.iter().cloned().collect();
         self.body.asking = self.asking;
-        for block in 0..self.blocks {
+        self.body.program = self.pair.unwrap_or(self.program);
+        for block in (0..self.blocks).step_by(if self.pair.is_some() { self.blocks } else { 1 }) {
             self.body.first = block;
             self.body.block();
         }
+        self.body.program = self.program;
         self.body.asking = &[];
         self.body.first = 0;
         self.body.block = 0;

@@ -24,6 +24,7 @@ use super::frame::{Frame, words};
 use super::isa::{Isa, Vop};
 use super::machine::{Entry, Home, Kind, Pool, Program, Table, Val};
 use crate::graph::Fold;
+use crate::kernel::ir::Access;
 use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
 use std::collections::HashMap;
 
@@ -380,18 +381,27 @@ impl<'p, I: Isa> Function<'p, I> {
             }
             self.body.put(Instruction::with2(Encoding::Mov_rm64_r64, memory(Register::RSP, frame.pointer(k)), Register::RAX));
         }
+        let together = |axis: usize| samples == Samples::Together && axis + 1 == dims.len();
+        let carries = |axis: usize| I::CARRIES && together(axis);
+        let carried = self.carried(samples);
         let mut labels = Vec::new();
         for (axis, extent) in dims.iter().enumerate() {
             let extent = if self.one_turn && axis == 0 { &1 } else { extent };
-            self.body.put(Instruction::with2(Encoding::Mov_rm64_imm32, memory(Register::RSP, frame.counter(axis)), *extent as i32));
-            if samples == Samples::Together && axis + 1 == dims.len() {
+            if !carries(axis) {
+                self.body.put(Instruction::with2(Encoding::Mov_rm64_imm32, memory(Register::RSP, frame.counter(axis)), *extent as i32));
+            }
+            if together(axis) {
                 self.sums_to_and_fro(true);
+            }
+            if carries(axis) {
+                self.body.put(Instruction::with2(Encoding::Mov_r32_imm32, Register::R9D, *extent as i32));
+                self.carried_pointers(&carried);
             }
             let label = self.body.code.label();
             self.body.code.place(label);
             labels.push(label);
         }
-        self.moving_pointers();
+        self.moving_pointers(&carried);
         match samples {
             Samples::All => self.point(true),
             Samples::Rest => self.point(false),
@@ -402,25 +412,52 @@ impl<'p, I: Isa> Function<'p, I> {
             for (k, (table, at)) in strided.iter().enumerate() {
                 let stride = |axis: usize| at.strides.get(axis).map_or(0, |s| i64::from(*s));
                 // The inner loop has moved it by its whole extent.
-                let inner = if axis + 1 < dims.len() { stride(axis + 1) * dims[axis + 1] as i64 } else { 0 };
+                let moved = axis + 1 < dims.len() && !(axis + 2 == dims.len() && carried[k].is_some());
+                let inner = if moved { stride(axis + 1) * dims[axis + 1] as i64 } else { 0 };
                 let by = (stride(axis) - inner) * unit(*table);
-                if by != 0 {
+                if let Some(register) = carried[k].filter(|_| together(axis)) {
+                    if by != 0 {
+                        self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, register, by as i32));
+                    }
+                } else if by != 0 {
                     self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, memory(Register::RSP, frame.pointer(k)), by as i32));
                 }
             }
-            self.body.put(Instruction::with2(Encoding::Sub_rm64_imm32, memory(Register::RSP, frame.counter(axis)), 1));
+            if carries(axis) {
+                self.body.put(Instruction::with2(Encoding::Sub_rm64_imm32, Register::R9, 1));
+            } else {
+                self.body.put(Instruction::with2(Encoding::Sub_rm64_imm32, memory(Register::RSP, frame.counter(axis)), 1));
+            }
             self.body.code.jump(When::NotZero, labels[axis], Note::Loop);
-            if samples == Samples::Together && axis + 1 == dims.len() {
+            if together(axis) {
                 self.sums_to_and_fro(false);
             }
         }
     }
 
+    /// For each strided address the register that it stays in through the innermost loop of some blocks, if it does: a column's is only where its address is found.
+    fn carried(&self, samples: Samples) -> Vec<Option<Register>> {
+        let register = |(k, (table, _)): (usize, &(Table, Access))| {
+            let moves = I::CARRIES && samples == Samples::Together && !matches!(table, Table::Column | Table::Output);
+            self.body.pointers.get(&(*table, Entry::Strided(k as u32, 0))).copied().filter(|_| moves)
+        };
+        self.program.strided.iter().enumerate().map(register).collect()
+    }
+
+    /// Those into their registers.
+    fn carried_pointers(&mut self, carried: &[Option<Register>]) {
+        self.body.note(Note::Loop);
+        for (k, register) in carried.iter().enumerate().filter_map(|(k, r)| Some((k, (*r)?))) {
+            self.mov(register, memory(Register::RSP, self.body.frame.pointer(k)));
+        }
+    }
+
     /// Registers that point to what lies at the nest's point, and invariants that are read there.
-    fn moving_pointers(&mut self) {
+    fn moving_pointers(&mut self, carried: &[Option<Register>]) {
         self.body.note(Note::Loop);
         let moving: Vec<(Table, u32, i32, Register)> =
             self.body.pointers.iter().filter_map(|((t, e), r)| if let Entry::Strided(n, beyond) = e { Some((*t, *n, *beyond, *r)) } else { None }).collect();
+        let moving = moving.into_iter().filter(|(_, n, _, _)| carried[*n as usize].is_none());
         for (table, n, beyond, register) in moving {
             self.mov(register, memory(Register::RSP, self.body.frame.pointer(n as usize)));
             if matches!(table, Table::Column | Table::Output) {

@@ -17,6 +17,11 @@ pub trait Isa: Copy + Send + Sync + 'static {
     const MASKS: bool;
     /// Points of a nest taken at once.
     const GROUP: Group;
+    /// Where sums over a dimension stay in registers, the pointers and the counter of that dimension's loop do too: a turn of few products takes no longer than a
+    /// number in memory takes to be added to and read again.
+    const CARRIES: bool;
+    /// Bytes that a column is asked for ahead of what is read, where nothing waits in tiles: no nearer and no further.
+    const AHEAD: (usize, usize);
 
     /// Vector register `n`.
     fn vector(n: u8) -> Register;
@@ -37,7 +42,9 @@ impl Isa for Avx512 {
     const BYTES: usize = 64;
     const REGISTERS: usize = 32;
     const MASKS: bool = true;
-    const GROUP: Group = Group { rows: 4, columns: 5, turns: (8, 2), single: 8, blocks: 4, sums: 5, inner: 2 };
+    const GROUP: Group = Group { rows: 4, columns: 5, turns: (8, 2), single: 8, blocks: 4, sums: (5, 5), inner: 2 };
+    const CARRIES: bool = false;
+    const AHEAD: (usize, usize) = (2 << 10, 8 << 10);
 
     fn vector(n: u8) -> Register {
         Register::ZMM0 + u32::from(n)
@@ -52,7 +59,13 @@ impl Isa for Avx2 {
     const BYTES: usize = 32;
     const REGISTERS: usize = 16;
     const MASKS: bool = false;
-    const GROUP: Group = Group { rows: 2, columns: 2, turns: (2, 2), single: 4, blocks: 2, sums: 4, inner: 1 };
+    // Measured (Zen 3 server, 2048 samples or 1000, the best of five; ns a sample with sums by 4 and 1, block by block and pointers in memory; by 6 and 1; by 6 and 2): softmax of 10 classes
+    // `f64` 86, 67, 63, `f32` 46, 34, 34; a perceptron of 64 by 64 865, 675, 670 and 390, 310, 310; 50 Gaussians in 32 dimensions 15.7, 9.7, 8.7 us and 6.7, 5.4, 4.4 us.
+    const GROUP: Group = Group { rows: 2, columns: 2, turns: (2, 2), single: 4, blocks: 2, sums: (6, 4), inner: 2 };
+    const CARRIES: bool = true;
+    // Measured (Zen 3 server with 32 KiB of L1, 10^7 samples, one thread, the best of six; ns a sample, the value alone, with 512, 1024, 1536, 2048 bytes and 6 KiB): line through
+    // points 0.71, 0.73, 0.82, 0.81, 0.83, `f32` 0.30, 0.34, 0.40, 0.37, 0.36; Gaussian 0.44, 0.49, 0.54, 0.50, 0.50. Logistic on 10 columns: no difference.
+    const AHEAD: (usize, usize) = (1 << 10, 1 << 10);
 
     fn vector(n: u8) -> Register {
         Register::YMM0 + u32::from(n)

@@ -35,8 +35,8 @@ pub struct Group {
     pub single: usize,
     /// Where sums stay in registers: blocks of samples at once.
     pub blocks: usize,
-    /// Sums at once, at most.
-    pub sums: usize,
+    /// Sums at once, at most, where the body is nothing but products of what it loads; and where it computes something, for which registers stay free.
+    pub sums: (usize, usize),
     /// Points along the dimension they are sums over.
     pub inner: usize,
 }
@@ -59,8 +59,10 @@ pub fn jam(kernel: &Kernel, group: Group, one_turn: bool) -> Vec<Jammed> {
         return vec![Jammed { kernel: kernel.clone(), blocks: 0, first: false }];
     }
     let sinks = kernel.insts.iter().filter(|inst| inst.is_sink()).count();
-    if let Some(axis) = summed(kernel, one_turn).filter(|_| sinks <= group.sums) {
-        return sums(&with_last(kernel, axis), Group { sums: if one_turn && rank == 2 { 1 } else { group.sums / sinks }, ..group });
+    let computes = kernel.insts.iter().any(|inst| !(inst.is_sink() || matches!(inst, Inst::Column(_) | Inst::Tile(_) | Inst::Uniform(_))));
+    let most = if computes { group.sums.1 } else { group.sums.0 };
+    if let Some(axis) = summed(kernel, one_turn).filter(|_| sinks <= most) {
+        return sums(&with_last(kernel, axis), group, if one_turn && rank == 2 { 1 } else { most / sinks });
     }
     let mut by = vec![1; rank];
     // A sum over both of two dimensions has one order only: point by point along the last.
@@ -119,11 +121,11 @@ fn with_last(kernel: &Kernel, axis: usize) -> Kernel {
     }
 }
 
-/// A kernel of sums over its last dimension.
-fn sums(kernel: &Kernel, group: Group) -> Vec<Jammed> {
+/// A kernel of sums over its last dimension, so many points of the one before it at once.
+fn sums(kernel: &Kernel, group: Group, most: usize) -> Vec<Jammed> {
     let rank = kernel.dims.len();
     let mut by = vec![1; rank];
-    by[rank - 2] = even(kernel.dims[rank - 2], group.sums);
+    by[rank - 2] = even(kernel.dims[rank - 2], most);
     by[rank - 1] = even(kernel.dims[rank - 1], group.inner);
     let blocks = group.blocks;
     pieces(kernel, &by, true).into_iter().map(|(kernel, first)| Jammed { kernel, blocks, first }).collect()
@@ -282,7 +284,7 @@ mod tests {
     use crate::kernel::ir::PassKernels;
     use crate::kernel::text;
 
-    const GROUP: Group = Group { single: 4, rows: 4, columns: 5, turns: (8, 2), blocks: 4, sums: 5, inner: 2 };
+    const GROUP: Group = Group { single: 4, rows: 4, columns: 5, turns: (8, 2), blocks: 4, sums: (5, 5), inner: 2 };
 
     fn printed(jammed: &[Jammed]) -> String {
         text::print(&PassKernels { steps: jammed.iter().map(|j| j.kernel.clone()).collect(), tiles: 1, ..PassKernels::default() }, &[])

@@ -169,7 +169,7 @@ impl<T: Real> Jit<T> {
         // Each step's kernels, and which of their loads ask the cache for the samples to come.
         let kernels: Vec<Vec<Vec<Jammed>>> = jammed::<T>(pass, &runs, I::GROUP);
         let mut asking = asking(kernels.iter().flatten().flatten().map(|j| &j.kernel), pass.columns.len()).into_iter();
-        let ahead = if pass.tiles == 0 { tiles::ahead(pass.columns.len()) } else { tile * size };
+        let ahead = if pass.tiles == 0 { tiles::ahead::<I>(pass.columns.len()) } else { tile * size };
         let columns = pass.columns.len() + pass.made.len();
         let sizes = Sizes { double: T::DOUBLE, number: size, tile: pitch(tile, size) * size, lanes: lanes * size, columns, ahead, leaf: LEAF * size };
         let mut pool = Pool::default();

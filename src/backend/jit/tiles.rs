@@ -1,5 +1,6 @@
 //! Sizes of tiles, and which loads ask the cache for the samples to come. Measured numbers, each with its measurement.
 
+use super::isa::Isa;
 use super::{LEAVES, jam};
 use crate::backend::LEAF;
 use crate::kernel::ir::{Inst, Kernel, PassKernels};
@@ -28,12 +29,10 @@ pub const LINE: usize = 64;
 const SHORTEST_TILE: usize = 64;
 
 /// Bytes that all columns together are asked for ahead of what is read, where nothing waits in tiles; for a column no nearer and no further than
-/// the next two. A cache's own guess is late for many columns, and stops at the end of a page. Measured (f64, one thread, Zen 5 server, 2026-11-22, 10^7 or 10^6
+/// the instruction set's two. A cache's own guess is late for many columns, and stops at the end of a page. Measured (f64, one thread, Zen 5 server, 2026-11-22, 10^7 or 10^6
 /// samples; ms without, with 1, 2, 4, 8 KiB a column): Gaussian 2.40, 2.05, 1.90, 1.74, 1.65; line through points 4.27, 4.41, 3.92, 3.8, 4.0;
-/// 8-dimensional Gaussian 9.3, 3.2, 3.1, 3.5; logistic on 10 columns 4.0, 2.9, 2.7, 2.7.
+/// 8-dimensional Gaussian 9.3, 3.2, 3.1, 3.5; logistic on 10 columns 4.0, 2.9, 2.7, 2.7. AVX2: `Isa::AHEAD`.
 const AHEAD: usize = 12 << 10;
-const NEAREST: usize = 2 << 10;
-const FURTHEST: usize = 8 << 10;
 
 /// Samples in a tile: all of a leaf if no step waits for another.
 pub fn tile(pass: &PassKernels, size: usize, locals: usize) -> usize {
@@ -94,6 +93,7 @@ pub fn asking<'k>(kernels: impl DoubleEndedIterator<Item = &'k Kernel> + Clone, 
 }
 
 /// Bytes ahead of what is read that a column is asked for, if nothing waits in tiles.
-pub fn ahead(columns: usize) -> usize {
-    (AHEAD / columns.max(1) / LINE * LINE).clamp(NEAREST, FURTHEST)
+pub fn ahead<I: Isa>(columns: usize) -> usize {
+    let (nearest, furthest) = I::AHEAD;
+    (AHEAD / columns.max(1) / LINE * LINE).clamp(nearest, furthest)
 }
