@@ -12,7 +12,11 @@ use super::machine::{Home, Program, Val};
 use super::order;
 
 /// How many blocks. Measured (one thread, 131,072 samples of `f64`, AVX-512, Zen 5 server, 2026-11-22; the time of one block after the other is 1): exponential
-/// decay 0.81, logistic 0.87, Student-t 0.85. Where registers don't suffice it costs: with AVX2, whose 15 hold a block and a half of these, 1.5, 0.88, 1.27.
+/// decay 0.81, logistic 0.87, Student-t 0.85.
+///
+/// AVX2's 15 registers hold a block and a half of these, and CPUs without AVX-512 look less far ahead: two pay although some values go through the frame, as long as no more are alive in one block
+/// than there are registers (4096 samples, Zen 3 server): decay 0.84, Poisson 0.94, Student-t 0.91, logistic 0.78, on 10 columns 0.86, Huber's loss 0.86; with more, a sine 1.21, an 8-dimensional Gaussian 1.3.
+/// (AVX2 forced on the Zen 5 server, whose window is twice as long: decay 1.5, logistic 0.88, Student-t 1.27.)
 pub const BLOCKS: usize = 2;
 
 /// Operations of an unrolled loop, at most: beyond, the code of a loop would leave the instruction cache for nothing.
@@ -23,7 +27,7 @@ pub fn pair<I: Isa>(program: &Program, entries: usize, vectors: usize) -> Option
     let n = program.ops.len();
     // Short ones are unrolled and few enough that a CPU sees several blocks of them.
     let chains = n >= order::FEW && BLOCKS.max(vectors) * n <= UNROLLED;
-    let fits = || BLOCKS * pressure(program) + entries * vectors <= I::REGISTERS;
+    let fits = || if I::MASKS { BLOCKS * pressure(program) + entries * vectors <= I::REGISTERS } else { computed(program) <= I::REGISTERS };
     (chains && fits()).then(|| program.side_by_side(BLOCKS, BLOCKS * order::window(I::MASKS)))
 }
 
