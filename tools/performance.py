@@ -2,13 +2,13 @@
 """Measures the suite beside its peers on one machine in one run, and writes the tables of docs/performance.md.
 
     tools/performance.py PEERS [--python PY] [--torch-python PY] [--data DIR] [--out DIR] [--tools a,b] [--workloads a,b] [--dtypes f64,f32] [--threads 1,2]
-                         [--rounds 5] [--slow-rounds 1] [--seconds 0.6] [--no-scaling] [--no-mixtures] [--write]
+                         [--rounds 5] [--slow-rounds 1] [--seconds 0.6] [--no-scaling] [--no-mixtures] [--prefix P] [--write]
 
 PEERS is the folder of peers.py, machine.py and chand.c. PY needs numpy and jax; the Python for torch may be another. Every workload is measured in rounds: ours, then each tool,
 one after the other, so that a ratio is of two times measured within seconds; tables give medians of ratios. The slow tools (all but ours and the C) take part in the first
 `--slow-rounds` rounds. All lines are kept in OUT/results.jsonl (a run that was interrupted goes on where it stopped if it is given the same OUT;
 `--rounds 0` makes tables of what is there).
-`--write` puts the tables between the marks of docs/performance.md.
+`--write` puts the tables between the marks of docs/performance.md, those whose names begin with the prefix: one machine's beside another's, which may have fewer.
 """
 import argparse, datetime, json, os, platform, re, statistics, subprocess, sys
 
@@ -39,6 +39,7 @@ def arguments():
     a.add_argument("--seconds", type=float, default=0.6)
     a.add_argument("--no-scaling", action="store_true")
     a.add_argument("--no-mixtures", action="store_true")
+    a.add_argument("--prefix", default="")
     a.add_argument("--write", action="store_true")
     return a.parse_args()
 
@@ -215,12 +216,14 @@ def fmt_ms(ms):
     return "" if ms is None else f"{ms:.2f}" if ms < 10 else f"{ms:.0f}"
 
 
-def write(out):
+def write(out, prefix):
     path = os.path.join(ROOT, "docs", "performance.md")
     text = open(path).read()
     for name, table in out.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.S)
+        pattern = re.compile(rf"(<!-- {prefix}{name} -->\n).*?(<!-- end -->)", re.S)
         if not pattern.search(text):
+            if prefix:
+                continue
             sys.exit(f"{path} has no marks for {name}")
         text = pattern.sub(lambda m: m[1] + "\n".join(table).rstrip() + "\n" + m[2], text)
     open(path, "w").write(text)
@@ -259,7 +262,7 @@ def main():
     for name, table in out.items():
         print(f"## {name}\n\n" + "\n".join(table) + "\n")
     if a.write:
-        write(out)
+        write(out, a.prefix)
 
 
 main()

@@ -69,8 +69,8 @@ pub struct Body<'p, I> {
     pub held: HashMap<Entry, Vec<u8>>,
     /// Registers of sums that go through tile buffers: for each entry one a block.
     pub sums: HashMap<Entry, Vec<u8>>,
-    /// General registers that hold an entry's pointer.
-    pub pointers: HashMap<(Table, Entry), Register>,
+    /// General registers that hold an entry's pointer: few, in one order, so that the same program is the same code.
+    pub pointers: Vec<((Table, Entry), Register)>,
     /// The block is partial, its mask in `k1` or `ymm15`.
     pub partial: bool,
     /// Accumulators' lanes are found by `r11`.
@@ -137,7 +137,7 @@ impl<'p, I: Isa> Body<'p, I> {
             sizes,
             held: HashMap::new(),
             sums: HashMap::new(),
-            pointers: HashMap::new(),
+            pointers: Vec::new(),
             partial: false,
             rotating: false,
             first: 0,
@@ -253,11 +253,16 @@ impl<'p, I: Isa> Body<'p, I> {
 
     // ---- Addresses.
 
+    /// The register that holds an entry's pointer.
+    pub fn pointer(&self, table: Table, entry: Entry) -> Option<Register> {
+        self.pointers.iter().find_map(|(held, register)| (*held == (table, entry)).then_some(*register))
+    }
+
     /// Where an entry of a table lies, for the block at hand. May use `rax`, so at most one of an instruction's operands comes from here,
     /// and the last.
     pub fn address(&mut self, table: Table, entry: Entry) -> MemoryOperand {
         let ahead = (self.block * I::BYTES) as i64;
-        let pointer = self.pointers.get(&(table, pointed(table, entry))).copied();
+        let pointer = self.pointer(table, pointed(table, entry));
         let beyond = if let Entry::Strided(_, n) = entry { i64::from(n) } else { 0 };
         if let Entry::Strided(k, _) = entry
             && pointer.is_none()

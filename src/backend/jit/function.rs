@@ -291,7 +291,7 @@ impl<'p, I: Isa> Function<'p, I> {
         }
         counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
         for ((key, _), register) in counts.into_iter().zip(POINTERS) {
-            self.body.pointers.insert(key, register);
+            self.body.pointers.push((key, register));
         }
     }
 
@@ -335,7 +335,7 @@ impl<'p, I: Isa> Function<'p, I> {
 
     /// Registers of the caller's that it uses.
     pub(super) fn used(&self) -> Vec<Register> {
-        SAVED.into_iter().filter(|r| self.body.pointers.values().any(|p| p == r)).collect()
+        SAVED.into_iter().filter(|r| self.body.pointers.iter().any(|(_, p)| p == r)).collect()
     }
 
     /// Loads the pinned invariants that move with the nest, or those that don't.
@@ -439,7 +439,7 @@ impl<'p, I: Isa> Function<'p, I> {
     fn carried(&self, samples: Samples) -> Vec<Option<Register>> {
         let register = |(k, (table, _)): (usize, &(Table, Access))| {
             let moves = I::CARRIES && samples == Samples::Together && !matches!(table, Table::Column | Table::Output);
-            self.body.pointers.get(&(*table, Entry::Strided(k as u32, 0))).copied().filter(|_| moves)
+            self.body.pointer(*table, Entry::Strided(k as u32, 0)).filter(|_| moves)
         };
         self.program.strided.iter().enumerate().map(register).collect()
     }
