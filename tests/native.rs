@@ -421,6 +421,20 @@ fn the_listing_shows_code_beside_its_kernel() {
     assert!(!interp.assembly().contains("vfmadd"));
 }
 
+#[test]
+fn the_same_program_is_the_same_code() {
+    let g = Graph::new();
+    let (x, y) = (g.data_with("x", &[10]), g.data("y"));
+    let scores = x.matmul(g.param_with("w", &[10, 7])).tanh();
+    let loss = (-y * x.dot(g.param_with("v", &[10]))).softplus().sum() + (scores.sum_dim(-1) - y).square().sum();
+    for backend in native() {
+        let code = || Options::new().backend(backend).compile(loss).unwrap().assembly();
+        let first = code();
+        assert!(["rbx", "r12", "r13"].iter().all(|pointer| first.contains(pointer)), "{first}");
+        (0..4).for_each(|_| assert_eq!(code(), first, "{}", backend.name()));
+    }
+}
+
 /// What native code can't do, the interpreter does, and says why; no access leaves its table.
 #[test]
 fn what_it_cannot_do_is_said() {
