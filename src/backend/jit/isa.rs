@@ -60,7 +60,7 @@ impl Isa for Avx2 {
     const REGISTERS: usize = 16;
     const MASKS: bool = false;
     // Measured (Zen 3 server, 2048 samples or 1000, the best of five; ns a sample with sums by 4 and 1, block by block and pointers in memory; by 6 and 1; by 6 and 2): softmax of 10 classes
-    // `f64` 86, 67, 63, `f32` 46, 34, 34; a perceptron of 64 by 64 865, 675, 670 and 390, 310, 310; 50 Gaussians in 32 dimensions 15.7, 9.7, 8.7 us and 6.7, 5.4, 4.4 us.
+    // `f64` 86, 67, 63, `f32` 46, 34, 34; 50 Gaussians in 32 dimensions 15.7, 9.7, 8.7 us and 6.7, 5.4, 4.4 us; first and last of a perceptron of 64 by 64 (best of twelve) 807, 714 and 382, 310.
     const GROUP: Group = Group { rows: 2, columns: 2, turns: (2, 2), single: 4, blocks: 2, sums: (6, 4), inner: 2 };
     const CARRIES: bool = true;
     // Measured (Zen 3 server with 32 KiB of L1, 10^7 samples, one thread, the best of six; ns a sample, the value alone, with 512, 1024, 1536, 2048 bytes and 6 KiB): line through
