@@ -68,6 +68,7 @@ pub const EQUIVALENT: &[(&str, &str, &str)] = &[
     ("samples.rs: self.body.code.jump(When::Below, near, Note::Loop);", "jump", NEAR),
     ("samples.rs: self.body.code.jump(When::Always, done, Note::Loop);", "jump", NEAR),
     ("samples.rs: self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, memory(Register::RDI, words::FAR), 1));", "Cmp", NEAR),
+    ("samples.rs: self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, memory(Register::RDI, words::FAR), 2));", "Cmp", NEAR),
     ("samples.rs: self.body.code.jump(When::AboveOrEqual, far, Note::Loop);", "jump", "decides in how many ways the same samples are gone through"),
     ("samples.rs: self.body.put(Instruction::with2(Encoding::Mov_rm64_r64, groups, end));", "Displaced|Dropped", REST),
     ("samples.rs: self.mov(Register::RAX, groups);", "Displaced", REST),

@@ -14,8 +14,8 @@ use iced_x86::{Code as Encoding, IcedError, Instruction, MemoryOperand, Register
 /// Where an accumulator's lanes are.
 #[derive(Clone, Copy, Debug)]
 pub enum Lanes<'r> {
-    /// So many bytes from `rcx` on.
-    Memory(usize),
+    /// So many bytes, from this far behind `rcx` on.
+    Memory { from: i64, bytes: usize },
     /// In these registers, which keep their numbers.
     Registers(&'r [u8]),
 }
@@ -28,7 +28,7 @@ pub fn sums<I: Isa>(bytes: usize, number: usize) -> Code {
     put(&mut code, Instruction::with2(Encoding::Mov_r64_rm64, Register::R11, memory(Register::RDI, words::COUNT)));
     let turn = code.label();
     code.place(turn);
-    Sum::<I>::new(number, Lanes::Memory(bytes)).emit(memory(Register::RAX, 0), &mut |made| put(&mut code, made));
+    Sum::<I>::new(number, Lanes::Memory { from: 0, bytes }).emit(memory(Register::RAX, 0), &mut |made| put(&mut code, made));
     put(&mut code, Instruction::with2(Encoding::Add_rm64_imm32, Register::RCX, bytes as i32));
     put(&mut code, Instruction::with2(Encoding::Add_rm64_imm32, Register::RAX, 8));
     put(&mut code, Instruction::with2(Encoding::Sub_rm64_imm32, Register::R11, 1));
@@ -63,7 +63,7 @@ impl<'r, I: Isa> Sum<'r, I> {
     /// Adds them up and writes the sum to `to`. Uses the lowest vectors, as many as a tree over the lanes is deep.
     pub fn emit(&self, to: MemoryOperand, put: Put<'_>) {
         let bytes = match self.lanes {
-            Lanes::Memory(bytes) => bytes,
+            Lanes::Memory { bytes, .. } => bytes,
             Lanes::Registers(registers) => registers.len() * I::BYTES,
         };
         // Vectors of `f64` that the lanes are.
@@ -103,9 +103,9 @@ impl<'r, I: Isa> Sum<'r, I> {
         let half = if I::BYTES == 64 { Register::YMM0 } else { Register::XMM0 };
         let widen = if I::BYTES == 64 { Encoding::EVEX_Vcvtps2pd_zmm_k1z_ymmm256b32_sae } else { Encoding::VEX_Vcvtps2pd_ymm_xmmm128 };
         match (self.lanes, self.number) {
-            (Lanes::Memory(_), number) => {
+            (Lanes::Memory { from, .. }, number) => {
                 let code = if number == 8 { I::code(Vop::Load, true) } else { widen };
-                put(Instruction::with2(code, to, memory(Register::RCX, (k * I::BYTES * number / 8) as i64)));
+                put(Instruction::with2(code, to, memory(Register::RCX, from + (k * I::BYTES * number / 8) as i64)));
             }
             (Lanes::Registers(registers), 8) => return I::vector(registers[k]),
             (Lanes::Registers(registers), _) if k.is_multiple_of(2) => put(Instruction::with2(widen, to, half + u32::from(registers[k / 2]))),

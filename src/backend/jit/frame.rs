@@ -40,12 +40,14 @@ pub mod words {
     pub const MEND: i64 = 48;
     /// Where the sums go.
     pub const SUMS: i64 = 56;
-    /// Whether the columns are too large for a cache, so that it pays to ask for what comes next.
+    /// Where the columns come from: 0 if they stay in the L2 cache; 1 if not, so that it pays to ask for what comes next; 2 if no cache holds them.
     pub const FAR: i64 = 64;
     /// Behind the last sample of the leaf at hand: kept by code that runs over several.
     pub const LEAF_END: i64 = 72;
     /// Which turn of the outermost loop is to be taken, by a step that takes one.
     pub const TURN: i64 = 80;
+    /// Behind the last whole group, kept by code that goes through the samples in several ways: there is no nest around it, so it takes no turn.
+    pub const GROUPS_END: i64 = TURN;
     /// Whether these are the leaf's first samples, so that accumulators start from their identities.
     pub const FIRST: i64 = 88;
     /// How many accumulators are to be added up, by the function that does.

@@ -190,7 +190,8 @@ impl<'p, I: Isa> Function<'p, I> {
         let in_registers = f.entries.is_empty() && f.ways == 1 && program.ops.len() <= LONG;
         f.starts = role.whole && in_registers;
         f.begins = !role.whole && in_registers && f.blocks == 0 && !f.kept.is_empty();
-        f.adds_up = f.starts && program.dims.is_empty() && role.alone == Some(f.kept.len());
+        let in_ways = role.whole && f.ways > 1 && program.ops.len() <= LONG;
+        f.adds_up = (f.starts || in_ways) && program.dims.is_empty() && role.alone == Some(f.kept.len());
         if f.starts || f.begins {
             for op in &program.ops {
                 if let Kind::Accumulate(fold @ (Fold::Min | Fold::Max), e) = op.kind {

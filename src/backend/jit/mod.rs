@@ -53,6 +53,9 @@ use turns::{Run, Turned};
 const LEAVES: usize = 16;
 /// Bytes of columns that lie in the second cache from one call to the next.
 const NEAR: usize = 256 << 10;
+/// Columns of so many bytes together are in the last cache at most, where cores share one of 32 MiB. Measured (Zen 3, line through points, ns a sample in several ways over in one way): 0.64
+/// with 3, 5, 6 and 10 MB, 1.0 with 16, 1.2 with 160.
+const CACHED: usize = 8 << 20;
 
 /// Whether this machine can run AVX2 code, and AVX-512 code.
 pub fn available() -> (bool, bool) {
@@ -401,7 +404,7 @@ impl<T: Real> Jit<T> {
         fixed[words::MEND as usize / 8] = self.mend;
         let bytes = leaf.columns.first().map_or(0, |column| size_of_val(*column) * self.columns);
         // A buffer of rows is near, and filled from lines asked for in time.
-        fixed[words::FAR as usize / 8] = usize::from(bytes > NEAR && leaf.rows.is_none());
+        fixed[words::FAR as usize / 8] = if leaf.rows.is_some() { 0 } else { usize::from(bytes > NEAR) + usize::from(bytes > CACHED) };
         if leaf.len == 0 {
             self.folds.iter().zip(sums).for_each(|(fold, sum)| *sum = fold.identity());
             return;
