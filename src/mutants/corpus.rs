@@ -183,6 +183,8 @@ impl<T: Real> Run<T> {
 
 /// Around a block and a group of blocks, and where a leaf ends.
 const SHORT: &[usize] = &[0, 1, 5, 37, 203];
+/// Tiles of 64 samples, the last shorter than a group of blocks in either type.
+const TILES: &[usize] = &[0, 1, 5, 37, 195, 203];
 const LONG: &[usize] = &[3, 130, LEAF, LEAF + 37];
 /// Samples of columns beyond what is near.
 const FAR: usize = 70_000;
@@ -285,10 +287,10 @@ pub fn cases<T: Real>() -> Vec<Case<T>> {
     add("wide results", None, &[("wide", (wide * w + x).exp()), ("x", x * 2.0)], SHORT);
     let matrix = g.param_with("matrix", &[70, 10]);
     let scores = wide.reshape(&[1, 70]).matmul(matrix).reshape(&[10]);
-    add("softmax", Some((scores.log_sum_exp_dim(-1) - scores.max_dim(-1)).sum()), &[], SHORT);
+    add("softmax", Some((scores.log_sum_exp_dim(-1) - scores.max_dim(-1)).sum()), &[], TILES);
     let (first, second) = (g.param_with("first", &[70, 20]), g.param_with("second", &[20]));
     let hidden = wide.reshape(&[1, 70]).matmul(first).reshape(&[20]).tanh();
-    add("perceptron", Some(((hidden * second).sum_dim(-1) - y).square().sum()), &[], SHORT);
+    add("perceptron", Some(((hidden * second).sum_dim(-1) - y).square().sum()), &[], TILES);
     add("outer", Some((wide.reshape(&[70, 1]) * wide.reshape(&[1, 70])).sum_samples().square().sum()), &[], &[0, 5, 131]);
     add("norms", Some((wide.square().sum_dim(-1) + 1.0).sqrt().ln().sum() + (wide * 2.0 - w).sin().sum_dim(-1).abs().max_samples()), &[], SHORT);
     // Labels and groups.

@@ -187,7 +187,7 @@ impl<'p, I: Isa> Function<'p, I> {
         };
         f.plan();
         f.pointers();
-        let in_registers = f.entries.is_empty() && f.ways == 1 && program.ops.len() <= LONG;
+        let in_registers = f.entries.is_empty() && (f.ways == 1 || !program.dims.is_empty()) && program.ops.len() <= LONG;
         f.starts = role.whole && in_registers;
         f.begins = !role.whole && in_registers && f.blocks == 0 && !f.kept.is_empty();
         let in_ways = role.whole && f.ways > 1 && program.ops.len() <= LONG;
@@ -221,7 +221,9 @@ impl<'p, I: Isa> Function<'p, I> {
         let mut room = room_beside(pressure(self.pair.unwrap_or(self.program)));
         // As many accumulators as fit; an accumulator in memory costs a load and a store a block, an invariant there a load, as does a column that is read again.
         let ways_in = |room: usize| Some((self.ways_in(room)?, room));
-        let ways = ways_in(room).or_else(|| ways_in(room_beside(computed(self.program))));
+        // A body that computes nothing needs no more than what it reads more than once.
+        let bare = if !I::MASKS && self.in_nest() { usable.saturating_sub(pressure(self.program)) } else { 0 };
+        let ways = ways_in(room).or_else(|| ways_in(room_beside(computed(self.program)))).or_else(|| ways_in(bare));
         if let Some((ways, place)) = ways.filter(|(ways, _)| *ways > 1) {
             (self.ways, room) = (ways, place);
             for e in std::mem::take(&mut self.entries) {
@@ -248,9 +250,14 @@ impl<'p, I: Isa> Function<'p, I> {
         }
     }
 
-    /// In how many ways a loop over samples alone has to go through them so that its accumulators stay in so many registers; none if they never would.
+    /// Sums over samples at the points of a nest, of what is read.
+    fn in_nest(&self) -> bool {
+        !self.program.dims.is_empty() && computed(self.program) == 0
+    }
+
+    /// In how many ways a loop over samples has to go through them so that its accumulators stay in so many registers; none if they never would.
     fn ways_in(&self, room: usize) -> Option<usize> {
-        let plain = self.program.dims.is_empty() && self.pair.is_none() && self.blocks == 0 && self.unroll == self.vectors;
+        let plain = (self.program.dims.is_empty() || !I::MASKS && self.in_nest()) && self.pair.is_none() && self.blocks == 0 && self.unroll == self.vectors;
         let all = self.entries.len();
         (1..=if plain { self.vectors } else { 1 }).find(|ways| self.vectors.is_multiple_of(*ways) && all * (self.vectors / ways) <= room)
     }

@@ -42,7 +42,7 @@ impl Isa for Avx512 {
     const BYTES: usize = 64;
     const REGISTERS: usize = 32;
     const MASKS: bool = true;
-    const GROUP: Group = Group { rows: 4, columns: 5, turns: (8, 2), single: 8, blocks: 4, sums: (5, 5), inner: 2 };
+    const GROUP: Group = Group { rows: 4, columns: 5, samples: (4, 5), turns: (8, 2), single: 8, blocks: 4, sums: (5, 5), inner: 2 };
     const CARRIES: bool = false;
     const AHEAD: (usize, usize) = (2 << 10, 8 << 10);
 
@@ -61,7 +61,7 @@ impl Isa for Avx2 {
     const MASKS: bool = false;
     // Measured (Zen 3 server, 2048 samples or 1000, the best of five; ns a sample with sums by 4 and 1, block by block and pointers in memory; by 6 and 1; by 6 and 2): softmax of 10 classes
     // `f64` 86, 67, 63, `f32` 46, 34, 34; 50 Gaussians in 32 dimensions 15.7, 9.7, 8.7 us and 6.7, 5.4, 4.4 us; first and last of a perceptron of 64 by 64 (best of twelve) 807, 714 and 382, 310.
-    const GROUP: Group = Group { rows: 2, columns: 2, turns: (2, 2), single: 4, blocks: 2, sums: (6, 4), inner: 2 };
+    const GROUP: Group = Group { rows: 2, columns: 2, samples: (5, 2), turns: (2, 2), single: 4, blocks: 2, sums: (6, 4), inner: 2 };
     const CARRIES: bool = true;
     // Measured (Zen 3 server with 32 KiB of L1, 10^7 samples, one thread, the best of six; ns a sample, the value alone, with 512, 1024, 1536, 2048 bytes and 6 KiB): line through
     // points 0.71, 0.73, 0.82, 0.81, 0.83, `f32` 0.30, 0.34, 0.40, 0.37, 0.36; Gaussian 0.44, 0.49, 0.54, 0.50, 0.50. Logistic on 10 columns: no difference.

@@ -28,6 +28,8 @@ pub struct Group {
     pub rows: usize,
     /// Along the last, at most.
     pub columns: usize,
+    /// Both, where the body is nothing but sums over samples: what is left of an accumulator stays in memory while another part of it is in registers.
+    pub samples: (usize, usize),
     /// Along the last but one and, at most, the last of a sum over samples in turns: what the rows read stays in the first cache from column to column, what the columns
     /// read comes from the second. Measured (100 Gaussians in 64 dimensions, 8,192 samples, 4 by 4 and 8 by 2, ms): `f64` 139 and 133, `f32` 71.0 and 68.5; not in turns, softmax of 10 classes: 4.95 and 5.7.
     pub turns: (usize, usize),
@@ -54,15 +56,48 @@ pub struct Jammed {
 /// The kernel as one or several that run one after the other, each taking groups of points at once. A kernel without a nest, or with a long
 /// body, stays as it is. `one_turn`: of the outermost dimension no more than one point at a time.
 pub fn jam(kernel: &Kernel, group: Group, one_turn: bool) -> Vec<Jammed> {
+    match grouped(kernel, group, one_turn) {
+        Grouped::Alone => vec![Jammed { kernel: kernel.clone(), blocks: 0, first: false }],
+        Grouped::Sums(axis, most) => sums(&with_last(kernel, axis), group, most),
+        Grouped::By(by) => pieces(kernel, &by, false).into_iter().map(|(kernel, _)| Jammed { kernel, blocks: 0, first: false }).collect(),
+    }
+}
+
+/// How often each column is read that an access of the kernel reads.
+pub fn loads(kernel: &Kernel, group: Group, at: &Access) -> usize {
+    let rank = kernel.dims.len();
+    let by = match grouped(kernel, group, false) {
+        Grouped::Alone => vec![1; rank],
+        Grouped::Sums(axis, most) => {
+            let beside = (0..rank).rev().find(|k| *k != axis);
+            (0..rank).map(|k| if Some(k) == beside { even(kernel.dims[k], most) } else { 1 }).collect()
+        }
+        Grouped::By(by) => by,
+    };
+    let same = kernel.dims.iter().zip(by).enumerate().filter(|(k, _)| at.strides.get(*k).is_none_or(|s| *s == 0));
+    same.map(|(_, (extent, by))| extent.div_ceil(by)).product()
+}
+
+/// How the points of a kernel are taken.
+enum Grouped {
+    /// One by one.
+    Alone,
+    /// Sums over this dimension in registers, at most so many points of the one before it at once.
+    Sums(usize, usize),
+    /// So many along each dimension.
+    By(Vec<usize>),
+}
+
+fn grouped(kernel: &Kernel, group: Group, one_turn: bool) -> Grouped {
     let rank = kernel.dims.len();
     if rank == 0 || kernel.insts.len() > SHORT {
-        return vec![Jammed { kernel: kernel.clone(), blocks: 0, first: false }];
+        return Grouped::Alone;
     }
     let sinks = kernel.insts.iter().filter(|inst| inst.is_sink()).count();
     let computes = kernel.insts.iter().any(|inst| !(inst.is_sink() || matches!(inst, Inst::Column(_) | Inst::Tile(_) | Inst::Uniform(_))));
     let most = if computes { group.sums.1 } else { group.sums.0 };
     if let Some(axis) = summed(kernel, one_turn).filter(|_| sinks <= most) {
-        return sums(&with_last(kernel, axis), group, if one_turn && rank == 2 { 1 } else { most / sinks });
+        return Grouped::Sums(axis, if one_turn && rank == 2 { 1 } else { most / sinks });
     }
     let mut by = vec![1; rank];
     // A sum over both of two dimensions has one order only: point by point along the last.
@@ -73,11 +108,15 @@ pub fn jam(kernel: &Kernel, group: Group, one_turn: bool) -> Vec<Jammed> {
     } else {
         let accumulates = |inst: &Inst| matches!(inst, Inst::Accumulate(..) | Inst::AccumulateProduct(..));
         let only = kernel.insts.iter().filter(|inst| inst.is_sink()).all(accumulates);
-        let (rows, columns) = if one_turn && only { group.turns } else { (group.rows, group.columns) };
+        let (rows, columns) = match (only, one_turn) {
+            (true, true) => group.turns,
+            (true, false) => group.samples,
+            (false, _) => (group.rows, group.columns),
+        };
         by[rank - 2] = rows.min(kernel.dims[rank - 2]);
         by[rank - 1] = even(kernel.dims[rank - 1], columns);
     }
-    pieces(kernel, &by, false).into_iter().map(|(kernel, _)| Jammed { kernel, blocks: 0, first: false }).collect()
+    Grouped::By(by)
 }
 
 /// Whether a step's sums over a dimension stay in registers, if there are not too many.
@@ -279,12 +318,12 @@ impl Body {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::kernel::ir::PassKernels;
     use crate::kernel::text;
 
-    const GROUP: Group = Group { single: 4, rows: 4, columns: 5, turns: (8, 2), blocks: 4, sums: (5, 5), inner: 2 };
+    pub const GROUP: Group = Group { single: 4, rows: 4, columns: 5, samples: (4, 5), turns: (8, 2), blocks: 4, sums: (5, 5), inner: 2 };
 
     fn printed(jammed: &[Jammed]) -> String {
         text::print(&PassKernels { steps: jammed.iter().map(|j| j.kernel.clone()).collect(), tiles: 1, ..PassKernels::default() }, &[])

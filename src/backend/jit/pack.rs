@@ -2,6 +2,7 @@
 //! line, so that every load touches two, and columns that were each allocated by themselves lie alike within a page, so that the same samples of a
 //! dozen of them fill a set of the first cache. Tile buffers have neither fault.
 
+use super::jam::{Group, loads};
 use crate::kernel::ir::{Access, Inst, Kernel, PassKernels, V};
 use std::borrow::Cow;
 
@@ -9,27 +10,26 @@ use std::borrow::Cow;
 /// itself): a perceptron of 64 by 64, 32 loads: 25.4 and 31 without, 23.6 and 24.0 with copies; softmax of 64 columns and 10 classes, 4 loads: 5.0 and 4.8 without, 5.8 and 6.1 with.
 const MANY: usize = 8;
 
-/// The pass with those columns in tile buffers, if there are any. `shared` is how many points of a nest share a load.
-pub fn pack(pass: &PassKernels, shared: usize) -> Cow<'_, PassKernels> {
+/// The pass with those columns in tile buffers, if there are any, given how many points of a nest are taken at once.
+pub fn pack(pass: &PassKernels, group: Group) -> Cow<'_, PassKernels> {
     // What a pass without tiles reads it reads once.
     if pass.tiles == 0 {
         return Cow::Borrowed(pass);
     }
     let columns = pass.columns.len();
-    let mut loads = vec![0usize; columns];
+    let mut read = vec![0usize; columns];
     let reads = |kernel: &Kernel| -> Vec<(Vec<usize>, usize)> {
-        let read = |inst: &Inst| {
+        let of = |inst: &Inst| {
             let Inst::Column(at) = inst else { return None };
-            let turns: usize = kernel.dims.iter().enumerate().filter(|(k, _)| at.strides.get(*k).is_none_or(|s| *s == 0)).map(|(_, d)| *d).product();
-            Some((at.targets(&kernel.dims), turns.div_ceil(shared)))
+            Some((at.targets(&kernel.dims), loads(kernel, group, at)))
         };
-        kernel.insts.iter().filter_map(read).collect()
+        kernel.insts.iter().filter_map(of).collect()
     };
     let all: Vec<(Vec<usize>, usize)> = pass.steps.iter().flat_map(reads).collect();
-    for (of, turns) in &all {
-        of.iter().filter(|c| **c < columns).for_each(|c| loads[*c] += turns);
+    for (of, times) in &all {
+        of.iter().filter(|c| **c < columns).for_each(|c| read[*c] += times);
     }
-    let mut packed: Vec<bool> = loads.iter().map(|n| *n >= MANY).collect();
+    let mut packed: Vec<bool> = read.iter().map(|n| *n >= MANY).collect();
     // An access goes to copies alone, or to none: what lies between its columns goes with them.
     for (of, _) in &all {
         let (Some(first), Some(last)) = (of.iter().min(), of.iter().max()) else { continue };
@@ -72,6 +72,7 @@ pub fn pack(pass: &PassKernels, shared: usize) -> Cow<'_, PassKernels> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::jam::tests::GROUP;
     use super::*;
     use smallvec::smallvec;
 
@@ -93,7 +94,7 @@ mod tests {
     fn columns_read_often_are_copied_and_others_are_not() {
         // 40 rows in groups of 5: 8 loads.
         let of = pass(40, 3, 10, 1);
-        let packed = pack(&of, 5);
+        let packed = pack(&of, GROUP);
         assert_eq!((packed.steps.len(), packed.tiles), (3, 50));
         let copy = &packed.steps[0];
         assert_eq!(copy.dims[..], [10]);
@@ -103,7 +104,7 @@ mod tests {
         assert!(matches!(&packed.steps[1].insts[0], Inst::Tile(at) if at.base == 40 && at.strides[..] == [0, 1]));
         assert!(matches!(&packed.steps[2].insts[0], Inst::Column(at) if at.base == 1));
         // A column read often enough with others is read from its copy everywhere.
-        assert!(matches!(&pack(&pass(40, 3, 10, 5), 5).steps[2].insts[0], Inst::Tile(at) if at.base == 42));
-        assert_eq!(*pack(&pass(35, 3, 10, 1), 5), pass(35, 3, 10, 1));
+        assert!(matches!(&pack(&pass(40, 3, 10, 5), GROUP).steps[2].insts[0], Inst::Tile(at) if at.base == 42));
+        assert_eq!(*pack(&pass(35, 3, 10, 1), GROUP), pass(35, 3, 10, 1));
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 /// The pass as it is compiled: columns that are read often in tiles, steps in turns if they are to be.
 pub fn prepared(pass: &PassKernels, group: Group) -> Turned<'_> {
-    let packed = pack::pack(pass, group.columns);
+    let packed = pack::pack(pass, group);
     if packed.in_turns { turned(packed) } else { Turned::whole(packed) }
 }
 

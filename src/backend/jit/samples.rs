@@ -29,7 +29,7 @@ impl<I: Isa> Function<'_, I> {
         }
         if main && self.program.ops.len() <= LONG {
             self.main(rotates && self.unroll < self.vectors, words::END);
-            if self.starts || self.begins {
+            if (self.starts || self.begins) && self.ways == 1 {
                 self.accumulators(0, false);
             }
         }
@@ -83,10 +83,14 @@ impl<I: Isa> Function<'_, I> {
         self.body.put(Instruction::with2(Encoding::Sub_r64_rm64, Register::R9, Register::R8));
         self.body.put(Instruction::with2(Encoding::And_rm64_imm32, Register::R9, -group));
         self.body.put(Instruction::with2(Encoding::Add_r64_rm64, Register::R9, Register::R8));
+        if self.ways > 1 && !self.program.dims.is_empty() {
+            self.ways_at_point(group);
+            return;
+        }
         // Those that start here are written in any case.
         let here = self.starts || self.begins;
         let none = if here {
-            self.begin();
+            self.begin(0);
             self.body.code.label()
         } else {
             rest
@@ -102,20 +106,7 @@ impl<I: Isa> Function<'_, I> {
         if !here {
             self.accumulators(0, true);
         }
-        // Where the columns lie in a cache, asking for them costs more than it brings.
-        let near = self.asking.contains(&true) && self.program.ops.len() * self.unroll <= TWICE;
-        if near {
-            let (near, done) = (self.body.code.label(), self.body.code.label());
-            self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, memory(Register::RDI, words::FAR), 1));
-            self.body.code.jump(When::Below, near, Note::Loop);
-            self.turns(rotates, group, 0, true);
-            self.body.code.jump(When::Always, done, Note::Loop);
-            self.body.code.place(near);
-            self.turns(rotates, group, 0, false);
-            self.body.code.place(done);
-        } else {
-            self.turns(rotates, group, 0, true);
-        }
+        self.near_or_far(rotates, group, 0);
         if here {
             self.body.code.place(none);
         } else {
@@ -124,20 +115,57 @@ impl<I: Isa> Function<'_, I> {
         }
     }
 
-    /// Accumulators' registers from what their folds start from; if these needn't be a leaf's first samples, else from their lanes.
-    fn begin(&mut self) {
+    /// A way's share of the whole groups. Where the columns lie in a cache, asking for them costs more than it brings.
+    fn near_or_far(&mut self, rotates: bool, group: i32, way: usize) {
+        if self.asking.contains(&true) && self.program.ops.len() * self.unroll <= TWICE {
+            let (near, done) = (self.body.code.label(), self.body.code.label());
+            self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, memory(Register::RDI, words::FAR), 1));
+            self.body.code.jump(When::Below, near, Note::Loop);
+            self.turns(rotates, group, way, true);
+            self.body.code.jump(When::Always, done, Note::Loop);
+            self.body.code.place(near);
+            self.turns(rotates, group, way, false);
+            self.body.code.place(done);
+        } else {
+            self.turns(rotates, group, way, true);
+        }
+    }
+
+    /// Whole groups at a point of a nest, where the registers hold a part of each accumulator: a tile's samples stay near, so it is way by way.
+    fn ways_at_point(&mut self, group: i32) {
+        let (sample, end) = (Register::R8, Register::R9);
+        for way in 0..self.ways {
+            let none = self.body.code.label();
+            self.body.note(Note::Loop);
+            self.mov(sample, memory(Register::RDI, words::START));
+            if self.starts || self.begins {
+                self.begin(way);
+            } else {
+                self.accumulators(way, true);
+            }
+            self.body.note(Note::Loop);
+            self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, sample, end));
+            self.body.code.jump(When::AboveOrEqual, none, Note::Accumulators);
+            self.near_or_far(false, group, way);
+            self.body.code.place(none);
+            self.accumulators(way, false);
+        }
+    }
+
+    /// A way's share of the accumulators into their registers: what their folds start from, if these needn't be a leaf's first samples, else their lanes.
+    fn begin(&mut self, way: usize) {
         if self.starts {
-            self.identities();
+            self.identities(way);
             return;
         }
         let (first, done) = (self.body.code.label(), self.body.code.label());
         self.body.note(Note::Accumulators);
         self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, memory(Register::RDI, words::FIRST), 1));
         self.body.code.jump(When::AboveOrEqual, first, Note::Accumulators);
-        self.accumulators(0, true);
+        self.accumulators(way, true);
         self.body.code.jump(When::Always, done, Note::Accumulators);
         self.body.code.place(first);
-        self.identities();
+        self.identities(way);
         self.body.code.place(done);
     }
 
@@ -209,13 +237,14 @@ impl<I: Isa> Function<'_, I> {
         self.body.code.jump(When::Below, turn, Note::Loop);
     }
 
-    /// Accumulators' registers from what their folds start from.
-    fn identities(&mut self) {
+    /// The registers of a way's share from what their folds start from.
+    fn identities(&mut self, way: usize) {
         self.body.note(Note::Accumulators);
         for (e, registers) in self.kept.clone() {
+            let share = registers.len();
             for (k, r) in registers.into_iter().enumerate() {
                 if self.begins {
-                    self.body.block = k;
+                    self.body.block = way * share + k;
                     let at = self.body.address(Table::Accumulator, e);
                     self.ask_accumulators(k, e, at);
                 }
