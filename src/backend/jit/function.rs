@@ -30,6 +30,8 @@ use std::collections::HashMap;
 
 /// Registers that stay free for a block's values and copies, however much could be pinned.
 const WORKING: usize = 6;
+/// Registers that an operation takes at most beside its result's.
+const OPERANDS: usize = 3;
 /// Operations above which there is one loop, every block of it under a mask, instead of two.
 pub(super) const LONG: usize = 3000;
 /// Short loops without accumulators are unrolled to about so many operations, which hides the loop's own.
@@ -221,8 +223,8 @@ impl<'p, I: Isa> Function<'p, I> {
         let mut room = room_beside(pressure(self.pair.unwrap_or(self.program)));
         // As many accumulators as fit; an accumulator in memory costs a load and a store a block, an invariant there a load, as does a column that is read again.
         let ways_in = |room: usize| Some((self.ways_in(room)?, room));
-        // A body that computes nothing needs no more than what it reads more than once.
-        let bare = if !I::MASKS && self.in_nest() { usable.saturating_sub(pressure(self.program)) } else { 0 };
+        // A body that computes nothing needs what it reads more than once, and an operation's operands.
+        let bare = if !I::MASKS && self.in_nest() { usable.saturating_sub(pressure(self.program).max(OPERANDS)) } else { 0 };
         let ways = ways_in(room).or_else(|| ways_in(room_beside(computed(self.program)))).or_else(|| ways_in(bare));
         if let Some((ways, place)) = ways.filter(|(ways, _)| *ways > 1) {
             (self.ways, room) = (ways, place);
@@ -250,9 +252,10 @@ impl<'p, I: Isa> Function<'p, I> {
         }
     }
 
-    /// Sums over samples at the points of a nest, of what is read.
+    /// Nothing but sums over samples at the points of a nest, of what is read.
     fn in_nest(&self) -> bool {
-        !self.program.dims.is_empty() && computed(self.program) == 0
+        let sums = self.program.ops.iter().all(|op| matches!(op.kind, Kind::Accumulate(Fold::Sum, _) | Kind::AccumulateProduct(_)));
+        sums && !self.program.dims.is_empty()
     }
 
     /// In how many ways a loop over samples has to go through them so that its accumulators stay in so many registers; none if they never would.
