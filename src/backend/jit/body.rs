@@ -364,7 +364,9 @@ impl<'p, I: Isa> Body<'p, I> {
     /// Asks the cache for the samples that come some way after those at `at`, once a line. Past the column's end nothing happens.
     fn ask(&mut self, v: Val, at: MemoryOperand) {
         let asks = self.asking.get(self.program.values[v.index()].origin as usize).is_some_and(|asks| *asks);
-        if asks && (self.block * I::BYTES).is_multiple_of(LINE) {
+        // One that is read again was asked for when it was read first.
+        let first = self.program.uses(v).first() == Some(&self.now);
+        if asks && first && (self.block * I::BYTES).is_multiple_of(LINE) {
             let ahead = at.displacement + self.sizes.ahead as i64;
             self.put(Instruction::with1(Encoding::Prefetcht0_m8, indexed_again(at, ahead)));
         }
