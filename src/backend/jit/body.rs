@@ -365,7 +365,7 @@ impl<'p, I: Isa> Body<'p, I> {
     fn ask(&mut self, v: Val, at: MemoryOperand) {
         let asks = self.asking.get(self.program.values[v.index()].origin as usize).is_some_and(|asks| *asks);
         // One that is read again was asked for when it was read first.
-        let first = self.program.uses(v).first() == Some(&self.now);
+        let first = self.program.uses(v).first() == Some(&self.now) && !self.program.values[v.index()].again;
         if asks && first && (self.block * I::BYTES).is_multiple_of(LINE) {
             let ahead = at.displacement + self.sizes.ahead as i64;
             self.put(Instruction::with1(Encoding::Prefetcht0_m8, indexed_again(at, ahead)));
@@ -406,7 +406,7 @@ impl<'p, I: Isa> Body<'p, I> {
         }
         match self.program.values[v.index()].home {
             Home::Computed => true,
-            Home::Constant(_) => true,
+            Home::Constant(_) => I::MASKS || !self.registers.is_used_soon(self.program, v, self.now),
             Home::Uniform(_) => I::MASKS,
             Home::Column(_) if self.partial => false,
             Home::Column(_) | Home::Tile(_) => !self.registers.is_used_after(self.program, v, self.now),

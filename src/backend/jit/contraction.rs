@@ -30,7 +30,7 @@ pub fn step<I: Isa>(programs: &[(Program, bool)], sizes: Sizes, pool: &mut Pool,
         programs.iter().map(|(program, _)| (!I::MASKS).then(|| program.side_by_side(role.blocks, order::window(I::MASKS)))).collect();
     let mut all: Vec<Function<'_, I>> = Vec::with_capacity(programs.len());
     for ((program, first), together) in programs.iter().zip(&together) {
-        let mut f = Function::new(program, together.as_ref(), sizes, pool, role);
+        let mut f = Function::new(program, together.as_ref(), None, sizes, pool, role);
         f.starts_sums = *first;
         all.push(f);
     }

@@ -16,7 +16,7 @@
 //! rsp (64-byte aligned):
 //!   one pointer for each strided address; one counter for each loop of the nest
 //!   a block's argument and value on their way to the slow path, and everything the called function may change
-//!   spill slots, one register wide
+//!   what one turn of a loop hands to the next; spill slots: one register wide
 //!   saved rsp
 //! ```
 
@@ -61,17 +61,19 @@ pub mod words {
 pub struct Frame {
     strided: usize,
     slow: usize,
+    handed: usize,
     slots: usize,
     bytes: usize,
 }
 
 impl Frame {
-    /// A frame for so many strided addresses and loops, with or without a slow path.
-    pub fn new<I: Isa>(strided: usize, loops: usize, slow: bool) -> Self {
+    /// A frame for so many strided addresses and loops, with or without a slow path, and so many vectors that one turn hands to the next.
+    pub fn new<I: Isa>(strided: usize, loops: usize, slow: bool, handed: usize) -> Self {
         let pointers = (8 * (strided + loops)).next_multiple_of(64);
         // Two blocks, every vector, eight mask registers, eight general ones.
         let saved = if slow { I::BYTES * (2 + I::REGISTERS) + 128 } else { 0 };
-        Frame { strided, slow: pointers, slots: pointers + saved, bytes: I::BYTES }
+        let own = pointers + saved;
+        Frame { strided, slow: pointers, handed: own, slots: own + handed * I::BYTES, bytes: I::BYTES }
     }
 
     /// The pointer of a strided address.
@@ -102,6 +104,11 @@ impl Frame {
     /// Where it saves mask or general register `n`, 16 in all.
     pub fn general<I: Isa>(&self, n: usize) -> i64 {
         self.vector(I::REGISTERS) + 8 * n as i64
+    }
+
+    /// What one turn of a loop hands to the next.
+    pub fn handed(&self, n: u32) -> i64 {
+        (self.handed + n as usize * self.bytes) as i64
     }
 
     /// A spill slot.

@@ -21,6 +21,7 @@ use super::beside::{self, UNROLLED, computed, pressure};
 use super::body::{Body, Rm, Sizes, memory, pointed};
 use super::code::{Code, Note, When};
 use super::frame::{Frame, words};
+use super::halves::{self, Halves};
 use super::isa::{Isa, Vop};
 use super::machine::{Entry, Home, Kind, Pool, Program, Table, Val};
 use crate::graph::Fold;
@@ -91,8 +92,11 @@ pub struct Role<'p> {
 /// # Errors
 /// If its frame would be too large for the stack.
 pub fn step<I: Isa>(program: &Program, sizes: Sizes, pool: &mut Pool, role: Role<'_>) -> Result<Emitted, String> {
-    let pair = beside::pair::<I>(program, accumulators(program).len(), (sizes.lanes / I::BYTES).max(1));
-    Function::<I>::new(program, pair.as_ref(), sizes, pool, role).emit()
+    let vectors = (sizes.lanes / I::BYTES).max(1);
+    let halves = halves::halves::<I>(program);
+    let pair = if halves.is_none() { beside::pair::<I>(program, accumulators(program).len(), vectors) } else { None };
+    let beside = halves.as_ref().map(|h| &h.both).or(pair.as_ref());
+    Function::<I>::new(program, beside, halves.as_ref(), sizes, pool, role).emit()
 }
 
 /// Bytes of a frame with so many spilled values.
@@ -156,17 +160,20 @@ pub(super) struct Function<'p, I> {
     pub(super) identities: HashMap<Entry, u32>,
     /// Runs over several leaves and adds up the lanes of each.
     pub(super) adds_up: bool,
-    /// Two blocks as one program, which the main loop runs.
+    /// Several blocks as one program, which the main loop runs.
     pub(super) pair: Option<&'p Program>,
+    /// Those are the halves of two groups, and this is each by itself.
+    pub(super) halves: Option<&'p Halves>,
 }
 
 impl<'p, I: Isa> Function<'p, I> {
     /// A function about to be emitted, registers given out.
-    pub(super) fn new(program: &'p Program, pair: Option<&'p Program>, sizes: Sizes, pool: &mut Pool, role: Role<'p>) -> Self {
+    pub(super) fn new(program: &'p Program, pair: Option<&'p Program>, halves: Option<&'p Halves>, sizes: Sizes, pool: &mut Pool, role: Role<'p>) -> Self {
         let slow = program.ops.iter().any(|op| matches!(op.kind, Kind::Patch(_)));
-        let frame = Frame::new::<I>(program.strided.len(), program.dims.len(), slow);
+        let frame = Frame::new::<I>(program.strided.len(), program.dims.len(), slow, halves.map_or(0, |h| h.handed));
+        let values = pair.unwrap_or(program).values.len();
         let mut f = Function {
-            body: Body::<I>::new(program, pair.unwrap_or(program).values.len(), sizes, frame),
+            body: Body::<I>::new(program, values, sizes, frame),
             asking: role.asking,
             program,
             sizes,
@@ -186,6 +193,7 @@ impl<'p, I: Isa> Function<'p, I> {
             identities: HashMap::new(),
             adds_up: false,
             pair,
+            halves,
         };
         f.plan();
         f.pointers();
@@ -215,7 +223,9 @@ impl<'p, I: Isa> Function<'p, I> {
         } else {
             1
         };
-        if self.pair.is_some() {
+        if self.halves.is_some() {
+            self.unroll = beside::BLOCKS;
+        } else if self.pair.is_some() {
             self.unroll = self.unroll.max(beside::BLOCKS);
         }
         let usable = self.body.registers.usable();

@@ -74,6 +74,8 @@ pub struct Value {
     pub mask: bool,
     /// The IR instruction.
     pub origin: u32,
+    /// The loop has read it before, for the block it is of.
+    pub again: bool,
 }
 
 /// What an operation does.
@@ -117,6 +119,10 @@ pub enum Kind {
     Select,
     /// Lanes of the second operand mended where the first lies in the slow range, if the third says that any does.
     Patch(Slow),
+    /// Leaves a value in the frame for the next turn of the loop.
+    Hand(u32),
+    /// What was left there.
+    Handed(u32),
     /// Writes a tile buffer.
     Store(Entry),
     /// Writes an output.
@@ -251,7 +257,7 @@ impl Program {
         Program::of(values, ops, self.strided.clone(), self.dims.clone())
     }
 
-    fn of(values: Vec<Value>, ops: Vec<Op>, strided: Vec<(Table, Access)>, dims: Vec<usize>) -> Program {
+    pub fn of(values: Vec<Value>, ops: Vec<Op>, strided: Vec<(Table, Access)>, dims: Vec<usize>) -> Program {
         // Uses, value by value, by counting.
         let mut starts = vec![0u32; values.len() + 1];
         let args = |op: &Op| {
@@ -307,7 +313,7 @@ struct Lowering<'p, T> {
 
 impl<T: Real> Lowering<'_, T> {
     fn value(&mut self, home: Home, mask: bool, origin: u32) -> Val {
-        self.values.push(Value { home, mask, origin });
+        self.values.push(Value { home, mask, origin, again: false });
         Val(self.values.len() as u32 - 1)
     }
 

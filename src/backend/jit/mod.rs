@@ -15,6 +15,7 @@ mod cpu;
 pub mod fault;
 mod frame;
 mod function;
+mod halves;
 mod isa;
 mod jam;
 mod listing;
@@ -46,7 +47,7 @@ use pages::Pages;
 use prepare::{check, entries, functions, jammed, one_after_another, prepared, starts, turns_of};
 use std::fmt;
 use std::ops::Range;
-use tiles::{MANY_ACCUMULATORS, asking, pitch, tile};
+use tiles::{LINE, MANY_ACCUMULATORS, asking, pitch, tile};
 use turns::{Run, Turned};
 
 /// Leaves in one call of a pass whose code adds up their lanes: enough that what a call costs is nothing beside them.
@@ -85,7 +86,7 @@ pub struct Jit<T> {
     adds_up: bool,
     /// Leaves in one call, at most.
     leaves: usize,
-    constants: Box<[u64]>,
+    constants: Box<[Line]>,
     folds: Vec<Fold>,
     /// Accumulators whose lanes hold their identities before a leaf; the code writes those of the others before it reads them.
     filled: Vec<Range<usize>>,
@@ -240,10 +241,10 @@ impl<T: Real> Jit<T> {
             combine::sums::<I>(lanes * size, size).encode(&mut bytes);
         }
         let memory = pool.memory(size, if I::MASKS { 1 } else { I::BYTES / size });
-        let constants = memory.chunks(8).map(|c| {
-            let mut word = [0; 8];
-            word[..c.len()].copy_from_slice(c);
-            u64::from_le_bytes(word)
+        let constants = memory.chunks(LINE).map(|c| {
+            let mut line = Line([0; LINE]);
+            line.0[..c.len()].copy_from_slice(c);
+            line
         });
         // Extremes are combined from their lanes, whoever wrote them.
         let of = |wanted: &dyn Fn(Fate, bool) -> bool| {
@@ -354,6 +355,11 @@ impl<T: Real> Executable<T> for Jit<T> {
         Some(self.listing(pass, columns))
     }
 }
+
+/// A cache line: AVX2 reads constants as whole vectors, and one that lies in two lines is read twice.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Line([u8; LINE]);
 
 /// Where the numbers start that lie at a multiple of 64 bytes.
 fn aligned<T>(numbers: &mut [T]) -> &mut [T] {

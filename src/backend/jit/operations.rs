@@ -97,6 +97,14 @@ impl<I: Isa> Body<'_, I> {
                 self.blend(to, otherwise, value, mask);
             }
             Kind::Patch(which) => self.patch(op, which as u32),
+            Kind::Hand(n) => {
+                let x = self.register(a);
+                self.store(Vop::Spill, memory(Register::RSP, self.frame.handed(n)), x);
+            }
+            Kind::Handed(n) => {
+                let to = self.result(op);
+                self.one(Vop::Move, to, Rm::Mem(memory(Register::RSP, self.frame.handed(n))));
+            }
             Kind::Store(e) => {
                 let x = self.register(a);
                 let to = self.address(Table::Tile, e);

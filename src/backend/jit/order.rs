@@ -95,18 +95,20 @@ pub fn interleave(ops: &mut Vec<Op>, values: usize, window: usize) {
 const NO_FOLD: u32 = u32::MAX;
 
 /// For each operation the fold that comes before it; nothing if none does. Into an accumulator: the one before it into the same, block by block. Into
-/// tile buffers, where entries may be the same under two names: the one before it in its block.
+/// tile buffers, where entries may be the same under two names: the one before it in its block. Into the frame: what takes the value that lies there, for an earlier block.
 fn folds(ops: &[Op]) -> Vec<u32> {
     #[derive(PartialEq, Eq, Hash)]
     enum Into {
         Accumulator(Entry),
         Tile(u8),
+        Frame(u32),
     }
     let mut all: Vec<(u8, usize, Into)> = Vec::new();
     for (k, op) in ops.iter().enumerate() {
         match op.kind {
             Kind::Accumulate(_, e) | Kind::AccumulateProduct(e) => all.push((op.block, k, Into::Accumulator(e))),
             Kind::Fold(..) | Kind::FoldProduct(..) => all.push((op.block, k, Into::Tile(op.block))),
+            Kind::Hand(n) | Kind::Handed(n) => all.push((op.block, k, Into::Frame(n))),
             _ => {}
         }
     }
@@ -123,7 +125,7 @@ fn folds(ops: &[Op]) -> Vec<u32> {
 }
 
 /// Cycles until the value is there: typical of today's server CPUs.
-fn latency(op: &Op) -> u32 {
+pub fn latency(op: &Op) -> u32 {
     match op.kind {
         Kind::Two { op: Vop::Div, .. } => 14,
         Kind::One { op: Vop::Sqrt, .. } => 20,

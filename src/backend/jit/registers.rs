@@ -190,6 +190,12 @@ impl Registers {
         self.next_use(program, v, now) != u32::MAX
     }
 
+    /// Whether a value is used by one of the next two operations, and there are registers to spare.
+    pub fn is_used_soon(&mut self, program: &Program, v: Val, now: u32) -> bool {
+        let free = self.files[0].free & !self.files[0].locked;
+        free.count_ones() >= 2 && self.next_use(program, v, now) <= now + 2
+    }
+
     /// Puts a value into a taken register.
     pub fn hold(&mut self, file: usize, v: Val, register: u8) {
         self.files[file].holder[register as usize] = v;

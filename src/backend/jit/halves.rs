@@ -1,0 +1,171 @@
+//! Long chains in two halves: the main loop computes the second half of one group of blocks beside the first half of the next one.
+//!
+//! A chain through `exp`, `ln` and two divisions takes longer than its group has operations for, and the group after it is further off than a CPU looks ahead. So the loop is turned:
+//!
+//! ```text
+//! first       first half of group 0
+//! turn        second half of group k, first half of group k + 1, their operations in one order
+//! second      second half of the last group
+//! ```
+//! What the second half takes from the first lies in the frame from one turn to the next. All folds are in the second half, so each keeps the order of the blocks: the bits are the interpreter's.
+
+use super::beside::{self, BLOCKS, UNROLLED};
+use super::isa::Isa;
+use super::machine::{Home, Kind, Op, Program, Val, Value};
+use super::order;
+
+/// Operations of a group from which on it is cut, if its longest chain takes [`CHAIN`] quarters of a cycle or more for each of a block's operations. Measured (Zen 3 server, 512 samples, cycles a
+/// sample without and with, `f64`): logistic 13.4, 12.1, on 10 columns 22.4, 19.7, Huber's loss 13.8, 12.7, Student-t 10.5, 8.8; exponential decay, whose groups have 68, 5.9, 6.1. Cut or
+/// not, AVX-512's were not measured: by LLVM's models of Zen 4, Sapphire Rapids and Ice Lake the same take 0.66, 0.57 and 0.58 of the time for the logistic on 10 columns.
+const LONG: usize = 96;
+/// See [`LONG`].
+const CHAIN: usize = 6;
+/// Values of a block that pass from one half to the other, at most.
+const PASSING: usize = 6;
+
+/// The three programs of the loop.
+pub struct Halves {
+    /// First half of a group.
+    pub first: Program,
+    /// Second half of a group, and first half of the next one, whose blocks are numbered on.
+    pub both: Program,
+    /// Second half of a group.
+    pub second: Program,
+    /// Vectors that lie in the frame in between.
+    pub handed: usize,
+}
+
+/// When each operation has to start at the latest for the longest chain to be no longer, and that chain's length.
+fn latest(program: &Program) -> (Vec<u32>, u32) {
+    let mut at = vec![0; program.values.len()];
+    let mut all = 0;
+    for op in &program.ops {
+        let end = args(op).map(|v| at[v.index()]).max().unwrap_or(0) + order::latency(op);
+        if op.result != Val::NONE {
+            at[op.result.index()] = end;
+        }
+        all = all.max(end);
+    }
+    let mut needed = vec![all; program.values.len()];
+    let mut late = vec![0; program.ops.len()];
+    for (k, op) in program.ops.iter().enumerate().rev() {
+        let end = if op.result == Val::NONE { all } else { needed[op.result.index()] };
+        late[k] = end - order::latency(op);
+        for v in args(op) {
+            needed[v.index()] = needed[v.index()].min(late[k]);
+        }
+    }
+    (late, all)
+}
+
+fn args(op: &Op) -> impl Iterator<Item = Val> {
+    op.args.into_iter().filter(|v| *v != Val::NONE)
+}
+
+/// A group of blocks in two halves, if that pays and its chains can be cut where few values pass.
+pub fn halves<I: Isa>(program: &Program) -> Option<Halves> {
+    let n = program.ops.len();
+    let fits = || beside::computed(program) <= if I::MASKS { I::REGISTERS / BLOCKS } else { I::REGISTERS };
+    if !(LONG..=UNROLLED).contains(&(BLOCKS * n)) || !fits() {
+        return None;
+    }
+    let (late, all) = latest(program);
+    if all as usize * 4 < CHAIN * n {
+        return None;
+    }
+    let mut times: Vec<u32> = late.iter().copied().filter(|t| (all / 3..=2 * all / 3).contains(t)).collect();
+    times.sort_unstable();
+    times.dedup();
+    let cuts = times.into_iter().filter_map(|at| Some((passing(program, &late, at)?, at)));
+    let (passing, at) = cuts.min_by_key(|(values, at)| (values.len(), at.abs_diff(all / 2)))?;
+    let cut = Cut { program, late, at, passing };
+    (cut.passing.len() <= PASSING).then(|| cut.halves(BLOCKS * order::window(I::MASKS)))
+}
+
+/// The computed values that are made before a time and used after it; none if a mask is among them.
+fn passing(program: &Program, late: &[u32], at: u32) -> Option<Vec<Val>> {
+    let made = program.ops.iter().zip(late).filter(|(op, late)| **late < at && op.result != Val::NONE).map(|(op, _)| op.result);
+    let out: Vec<Val> = made.filter(|v| program.uses(*v).iter().any(|u| late[*u as usize] >= at)).collect();
+    (!out.iter().any(|v| program.values[v.index()].mask)).then_some(out)
+}
+
+/// Where a block's operations are cut: those that have to start before a time, and the others.
+struct Cut<'p> {
+    program: &'p Program,
+    late: Vec<u32>,
+    at: u32,
+    passing: Vec<Val>,
+}
+
+/// One half's operations of a block, each with the time from the half's start by which it has to start.
+struct Half {
+    ops: Vec<(u32, Op)>,
+    first: bool,
+}
+
+impl Cut<'_> {
+    fn halves(&self, window: usize) -> Halves {
+        let (first, second) = (self.half(true), self.half(false));
+        Halves {
+            first: self.side_by_side(&[&first], window),
+            both: self.side_by_side(&[&second, &first], window),
+            second: self.side_by_side(&[&second], window),
+            handed: self.passing.len() * BLOCKS,
+        }
+    }
+
+    fn half(&self, first: bool) -> Half {
+        let mut ops = Vec::with_capacity(self.program.ops.len() + self.passing.len());
+        let none = [Val::NONE; 3];
+        for (op, late) in self.program.ops.iter().zip(&self.late) {
+            let passes = self.passing.iter().position(|v| *v == op.result);
+            let made = late + order::latency(op);
+            if let (false, Some(k)) = (first, passes) {
+                // Before the next one takes its place.
+                let uses = self.program.uses(op.result).iter().map(|u| self.late[*u as usize]).filter(|late| *late >= self.at);
+                let needed = uses.min().unwrap_or(self.at) - self.at;
+                ops.push((needed.min(made), Op { kind: Kind::Handed(k as u32), args: none, ..*op }));
+            }
+            if (*late < self.at) == first {
+                ops.push((if first { *late } else { late - self.at }, *op));
+            }
+            if let (true, Some(k)) = (first, passes) {
+                ops.push((made, Op { kind: Kind::Hand(k as u32), args: [op.result, Val::NONE, Val::NONE], result: Val::NONE, ..*op }));
+            }
+        }
+        Half { ops, first }
+    }
+
+    /// Halves of so many groups of blocks as one program, what has to start first first.
+    fn side_by_side(&self, halves: &[&Half], window: usize) -> Program {
+        let program = self.program;
+        let n = program.values.len();
+        // What the first half reads was asked for there.
+        let mut read = vec![false; n];
+        let first = program.ops.iter().zip(&self.late).filter(|(_, late)| **late < self.at);
+        first.flat_map(|(op, _)| args(op)).for_each(|v| read[v.index()] = program.values[v.index()].home != Home::Computed);
+        let (mut timed, mut values) = (Vec::new(), Vec::with_capacity(halves.len() * BLOCKS * n));
+        for (from, half) in halves.iter().enumerate() {
+            for (time, op) in &half.ops {
+                for block in 0..BLOCKS {
+                    let number = from * BLOCKS + block;
+                    let at = |v: Val| if v == Val::NONE || program.is_invariant(v) { v } else { Val(v.0 + (number * n) as u32) };
+                    let place = |k: u32| k * BLOCKS as u32 + block as u32;
+                    let kind = match op.kind {
+                        Kind::Hand(k) => Kind::Hand(place(k)),
+                        Kind::Handed(k) => Kind::Handed(place(k)),
+                        other => other,
+                    };
+                    timed.push((*time, Op { kind, args: op.args.map(at), result: at(op.result), block: number as u8, ..*op }));
+                }
+            }
+            for _ in 0..BLOCKS {
+                values.extend(program.values.iter().zip(&read).map(|(value, read)| Value { again: *read && !half.first, ..*value }));
+            }
+        }
+        timed.sort_by_key(|(time, _)| *time);
+        let mut ops = timed.into_iter().map(|(_, op)| op).collect();
+        order::interleave(&mut ops, values.len(), window);
+        Program::of(values, ops, program.strided.clone(), program.dims.clone())
+    }
+}
