@@ -181,8 +181,8 @@ impl<T: Real> Run<T> {
     }
 }
 
-/// Around a block and a group of blocks, and where a leaf ends.
-const SHORT: &[usize] = &[0, 1, 5, 37, 203];
+/// Around a block and a group of blocks, one group of every size and some more.
+const SHORT: &[usize] = &[0, 1, 5, 11, 21, 37, 203];
 /// Tiles of 64 samples, the last shorter than a group of blocks in either type.
 const TILES: &[usize] = &[0, 1, 5, 37, 195, 203];
 const LONG: &[usize] = &[3, 130, LEAF, LEAF + 37];

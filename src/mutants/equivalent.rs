@@ -77,6 +77,7 @@ pub const EQUIVALENT: &[(&str, &str, &str)] = &[
     ("samples.rs: self.mov(Register::RAX, groups);", "Displaced", REST),
     ("samples.rs: self.body.put(Instruction::with2(Encoding::Lea_r64_m, end, memory(Register::R8, i64::from(NEAR / group * group))));", "Lea", AT_ONCE),
     ("samples.rs: self.body.put(Instruction::with2(Encoding::Cmovl_r64_rm64, end, Register::RAX));", "Code(Mov_r64_rm64)", AT_ONCE),
+    ("samples.rs: self.body.put(Instruction::with2(Encoding::Sub_rm64_imm32, end, group));", "Immediate(1)|Immediate(8)", STEPS),
     ("samples.rs: self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, groups));", "Dropped|Displaced|Register", REST),
     (
         "samples.rs: self.body.code.jump(When::Always, done, Note::Accumulators);",
