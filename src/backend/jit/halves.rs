@@ -15,8 +15,8 @@ use super::machine::{Home, Kind, Op, Program, Val, Value};
 use super::order;
 
 /// Operations of a group from which on it is cut, if its longest chain takes [`CHAIN`] quarters of a cycle or more for each of a block's operations. Measured (Zen 3 server, 512 samples, cycles a
-/// sample without and with, `f64`): logistic 13.4, 12.1, on 10 columns 22.4, 19.7, Huber's loss 13.8, 12.7, Student-t 10.5, 8.8; exponential decay, whose groups have 68, 5.9, 6.1. Cut or
-/// not, AVX-512's were not measured: by LLVM's models of Zen 4, Sapphire Rapids and Ice Lake the same take 0.66, 0.57 and 0.58 of the time for the logistic on 10 columns.
+/// sample without and with, `f64`): logistic 13.4, 11.9, on 10 columns 22.2, 18.8, Huber's loss 13.8, 12.4, Student-t 10.5, 8.9; exponential decay, whose groups have 68, 5.9, 6.1. With
+/// AVX-512 nothing was measured: by LLVM's models of Zen 4, Sapphire Rapids and Ice Lake the logistic on 10 columns takes 0.64, 0.57 and 0.56 of the cycles.
 const LONG: usize = 96;
 /// See [`LONG`].
 const CHAIN: usize = 6;
@@ -167,5 +167,47 @@ impl Cut<'_> {
         let mut ops = timed.into_iter().map(|(_, op)| op).collect();
         order::interleave(&mut ops, values.len(), window);
         Program::of(values, ops, program.strided.clone(), program.dims.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::isa::{Avx2, Avx512};
+    use super::super::machine::Pool;
+    use super::*;
+    use crate::graph::Fold;
+    use crate::kernel::ir::{Access, Bin, Inst, Kernel, V};
+
+    /// `x`, so many times multiplied by itself and added to a sum.
+    fn chain(n: u32) -> Program {
+        let mut insts = vec![Inst::Column(Access::fixed(0))];
+        insts.extend((0..n).map(|k| Inst::Bin(Bin::Mul, V(k), V(0))));
+        insts.push(Inst::Accumulate(Fold::Sum, Access::fixed(0), V(n)));
+        Program::new::<f64>(&Kernel { insts, ..Kernel::default() }, &mut Pool::default(), false).unwrap()
+    }
+
+    #[test]
+    fn a_chain_is_cut_in_its_middle() {
+        let halves = halves::<Avx2>(&chain(60)).unwrap();
+        assert_eq!(halves.handed, BLOCKS);
+        // 60 products and a sum, and a value handed on.
+        let lengths = [&halves.first, &halves.second, &halves.both].map(|p| p.ops.len() / BLOCKS);
+        assert_eq!(lengths[2], 60 + 1 + 2);
+        assert_eq!(lengths[0] + lengths[1], lengths[2]);
+        assert!(lengths[0].abs_diff(lengths[1]) <= 2, "{lengths:?}");
+        let place = |kind: Kind| halves.both.ops.iter().position(|op| op.kind == kind).unwrap();
+        for n in 0..BLOCKS as u32 {
+            assert!(place(Kind::Handed(n)) < place(Kind::Hand(n)), "what lies in the frame is taken before it is written over");
+        }
+        // The second half is the earlier group's.
+        let folds: Vec<u8> = halves.both.ops.iter().filter(|op| matches!(op.kind, Kind::Accumulate(..))).map(|op| op.block).collect();
+        assert_eq!(folds, [0, 1]);
+    }
+
+    #[test]
+    fn what_has_enough_to_do_stays_whole() {
+        assert!(halves::<Avx512>(&chain(60)).is_some());
+        assert!(halves::<Avx512>(&chain(LONG as u32 / 2 - 2)).is_none(), "few operations");
+        assert!(halves::<Avx512>(&chain(UNROLLED as u32 / 2)).is_none(), "too many");
     }
 }
