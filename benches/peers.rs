@@ -5,6 +5,7 @@
 //! One JSON line a workload: `{"tool": "tapeless", "workload", "n", "dtype", "threads", "ms_min", "ms_median", "compile_ms", "value", "grad_norm"}`,
 //! and `"compile_again_ms"`, the median of compiling it again (the first compilation of a process also parses the simplifier's rules), `"value_ms"`, the time of the value alone, and `"over_value"`, what value and gradient together take of it, both called in turns. `--workload mixture`
 //! needs no data: its lines have `"gflops"`, of the operations that `common::mixture_flops` counts, and `"of_peak"`, their part of the fused multiply-adds that the machine does.
+//! `--listing` prints each workload's machine code instead, for `tools/cycles.py`, and needs none either.
 //! `--machine` prints what the machine reads and multiplies at most instead, as `machine.py` writes it for the peers' `roofline`.
 
 mod common;
@@ -74,7 +75,14 @@ fn run<T: Real>(work: &Workload, numbers: Numbers, threads: usize, least: Durati
     ))
 }
 
+/// The machine code of a workload.
+fn listing<T: Real>(work: &Workload) -> Result<String, Failure> {
+    let g = Graph::new();
+    Ok(tapeless::compile::<T>((work.loss)(&g), &Options::new())?.assembly())
+}
+
 fn main() -> Result<(), Failure> {
+    let mut listings = false;
     let (mut dir, mut workload, mut dtype, mut threads, mut seconds) = (None, String::from("all"), String::from("f64"), 1usize, 1.0f64);
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
@@ -85,6 +93,7 @@ fn main() -> Result<(), Failure> {
             Long("dtype") => dtype = args.value()?.string()?,
             Long("threads") => threads = args.value()?.parse()?,
             Long("min-seconds") => seconds = args.value()?.parse()?,
+            Long("listing") => listings = true,
             Long("machine") => {
                 println!("{}", limits::json().ok_or("no fused multiply-add")?);
                 return Ok(());
@@ -99,6 +108,17 @@ fn main() -> Result<(), Failure> {
     chosen.extend(MIXTURES.iter().filter(|m| named(m.work.name)).map(|m| (&m.work, Some(common::mixture_flops(m.k, m.d)))));
     if chosen.is_empty() {
         return Err(format!("no workload `{workload}`").into());
+    }
+    if listings {
+        for (work, _) in chosen {
+            let of = match dtype.as_str() {
+                "f64" => listing::<f64>(work)?,
+                "f32" => listing::<f32>(work)?,
+                other => return Err(format!("no type `{other}`").into()),
+            };
+            println!("{of}");
+        }
+        return Ok(());
     }
     if dir.is_none() && chosen.iter().any(|(_, flops)| flops.is_none()) {
         eprintln!("peers: no --data DIR with dumped columns; nothing to run");
