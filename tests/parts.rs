@@ -113,7 +113,5 @@ fn every_backend_gives_the_oracles_numbers() {
     });
     let cases = random::cases(5) as usize;
     println!("{cases} models, {} passes with parts, {} with steps in turns", parts.get(), turned.get());
-    // Few models are whatever chance makes them.
-    let covered = parts.get() * 3 > cases && (turned.get() * 10 > cases || Backend::available().len() == 1);
-    assert!(covered || cases < 100, "{} and {} of {cases}", parts.get(), turned.get());
+    assert!(parts.get() * 3 > cases && (turned.get() * 10 > cases || Backend::available().len() == 1), "{} and {} of {cases}", parts.get(), turned.get());
 }

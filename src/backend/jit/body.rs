@@ -14,6 +14,7 @@ use super::frame::{Frame, words};
 use super::isa::{Isa, Vop};
 use super::machine::{Entry, Home, Op, Program, Table, Val};
 use super::registers::Registers;
+use super::tiles::LINE;
 use iced_x86::{Code as Encoding, IcedError, Instruction, MemoryOperand, Register};
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -22,8 +23,6 @@ use std::marker::PhantomData;
 pub const VECTORS: usize = 0;
 /// Mask registers, as a kind.
 pub const MASKS: usize = 1;
-/// Bytes of a cache line.
-const LINE: usize = 64;
 
 /// The last operand of an instruction.
 #[derive(Clone, Copy)]

@@ -6,9 +6,8 @@ use super::code::{Label, Note, When};
 use super::combine::{Lanes, Sum};
 use super::frame::words;
 use super::function::{Function, LONG};
-use super::halves::Halves;
 use super::isa::{Isa, Vop};
-use super::machine::{Entry, Pool, Program, Table};
+use super::machine::{Entry, Pool, Table};
 use super::tiles::LINE;
 use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
 
@@ -18,7 +17,7 @@ const TWICE: usize = 64;
 /// of L1, line through 100,000 points, `f64`, one thread; ns a sample with 1, 2, 4 KiB, with 4 KiB and nothing asked for, and in one way): 0.24, 0.24, 0.26, 0.30, 0.37.
 const NEAR: i32 = 2048;
 
-impl<'p, I: Isa> Function<'p, I> {
+impl<I: Isa> Function<'_, I> {
     /// The samples of the range at one point of the nest.
     pub(super) fn point(&mut self, main: bool) {
         self.body.note(Note::Loop);
@@ -208,69 +207,48 @@ impl<'p, I: Isa> Function<'p, I> {
         self.body.code.place(done);
     }
 
-    /// The loop over whole groups of blocks, of which there is one at least: a way's share of each.
+    /// The loop over whole groups of blocks, of which there is one at least: a way's share of each. Where it goes in halves, it begins with a first half and ends with a second one.
     fn turns(&mut self, rotates: bool, group: i32, way: usize, asking: bool) {
-        if let Some(halves) = self.halves {
-            self.in_halves(halves, rotates, group, asking);
-            return;
-        }
-        let turn = self.body.code.label();
-        self.body.code.align();
-        self.body.code.place(turn);
-        self.body.partial = false;
-        self.body.rotating = rotates;
-        let share = self.unroll / self.ways;
-        self.body.held = self.kept.iter().cloned().collect();
-        if rotates {
-            self.rotate();
-        }
-        self.body.asking = if asking { self.asking } else { &[] };
-        self.body.program = self.pair.unwrap_or(self.program);
-        for block in (way * share..(way + 1) * share).step_by(if self.pair.is_some() { BLOCKS } else { 1 }) {
-            self.body.first = block;
-            self.body.block();
-        }
-        self.body.program = self.program;
-        self.body.asking = &[];
-        self.body.first = 0;
-        self.body.block = 0;
-        self.body.held.clear();
-        self.body.rotating = false;
-        self.body.note(Note::Loop);
-        self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, Register::R8, group));
-        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, Register::R9));
-        self.body.code.jump(When::Below, turn, Note::Loop);
-    }
-
-    /// The same, the second half of each group beside the first of the next one.
-    fn in_halves(&mut self, halves: &'p Halves, rotates: bool, group: i32, asking: bool) {
         let (turn, last) = (self.body.code.label(), self.body.code.label());
         let (sample, end) = (Register::R8, Register::R9);
         self.body.partial = false;
         self.body.rotating = rotates;
         self.body.held = self.kept.iter().cloned().collect();
         self.body.asking = if asking { self.asking } else { &[] };
-        let half = |s: &mut Self, program: &'p Program| {
-            if rotates {
-                s.rotate();
-            }
-            s.body.program = program;
-            s.body.block();
-            s.body.note(Note::Loop);
-        };
-        half(self, &halves.first);
-        self.body.put(Instruction::with2(Encoding::Sub_rm64_imm32, end, group));
-        self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, sample, end));
-        self.body.code.jump(When::AboveOrEqual, last, Note::Loop);
+        if let Some(halves) = self.halves {
+            self.body.program = &halves.first;
+            self.body.block();
+            self.body.note(Note::Loop);
+            self.body.put(Instruction::with2(Encoding::Sub_rm64_imm32, end, group));
+            self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, sample, end));
+            self.body.code.jump(When::AboveOrEqual, last, Note::Loop);
+        }
         self.body.code.align();
         self.body.code.place(turn);
-        half(self, &halves.both);
+        if rotates {
+            self.rotate();
+        }
+        let share = self.unroll / self.ways;
+        self.body.program = self.pair.unwrap_or(self.program);
+        for block in (way * share..(way + 1) * share).step_by(if self.pair.is_some() { BLOCKS } else { 1 }) {
+            self.body.first = block;
+            self.body.block();
+        }
+        self.body.first = 0;
+        self.body.note(Note::Loop);
         self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, sample, group));
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, sample, end));
         self.body.code.jump(When::Below, turn, Note::Loop);
-        self.body.code.place(last);
-        half(self, &halves.second);
-        self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, sample, group));
+        if let Some(halves) = self.halves {
+            self.body.code.place(last);
+            if rotates {
+                self.rotate();
+            }
+            self.body.program = &halves.second;
+            self.body.block();
+            self.body.note(Note::Loop);
+            self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, sample, group));
+        }
         self.body.program = self.program;
         self.body.asking = &[];
         self.body.block = 0;
