@@ -146,7 +146,7 @@ fn kernels(c: &mut Criterion) {
                         let data =
                             Samples { columns: black_box(columns), rows: None, labels: &[], uniforms: black_box(uniforms), slots: &[], start: 0, len: n };
                         let results = Results { totals: &mut totals, groups: &mut [], outputs: &mut [] };
-                        pass.run(data, &mut worker, workers, &mut [], results);
+                        pass.run(data, &mut worker, workers, &mut Vec::new(), results);
                         black_box(&totals);
                     }));
                 }

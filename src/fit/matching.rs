@@ -118,9 +118,7 @@ impl Matching {
         }
         for run in &mut self.runs {
             run.count += 1;
-            for count in &mut self.counts[run.params.clone()] {
-                *count = run.count;
-            }
+            self.counts[run.params.clone()].fill(run.count);
         }
         self.steps += 1;
         Ok(&self.runs)

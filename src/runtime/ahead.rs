@@ -78,6 +78,7 @@ impl<T: Real> Ahead<T> {
     }
 
     /// Runs a pass over a leaf: its sums are relative to its own maxima, which are beside them.
+    #[inline(never)]
     pub fn run(&self, pass: &Twins<T>, leaf: &mut Leaf<'_, '_, T>, scratch: &mut Scratches<T>, worker: &mut Worker<T>, sums: &mut [f64]) {
         self.guess(leaf, worker);
         let Worker { uniforms, held, .. } = worker;

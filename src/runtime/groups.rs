@@ -50,7 +50,14 @@ impl<T: Real> LeafColumns<T> {
     }
 
     /// Makes the columns for the `n` samples from `start` on. `slots` holds the tables.
+    #[inline]
     pub fn fill(&mut self, kernels: &PassKernels, labels: &[LabelColumn<'_>], slots: &[f64], start: usize, n: usize) {
+        if !labels.is_empty() {
+            self.fill_from(kernels, labels, slots, start, n);
+        }
+    }
+
+    fn fill_from(&mut self, kernels: &PassKernels, labels: &[LabelColumn<'_>], slots: &[f64], start: usize, n: usize) {
         for (labels, converted) in labels.iter().zip(&mut self.converted) {
             labels.convert(start, &mut converted[..n]);
         }
@@ -75,6 +82,7 @@ impl<T: Real> LeafColumns<T> {
     }
 
     /// Adds the terms of the `n` samples from `start` on to their groups' sums: one table for each of [`PassKernels::group_sums`].
+    #[inline]
     pub fn add_to(&self, groups: &mut [Vec<Carried>], kernels: &PassKernels, labels: &[LabelColumn<'_>], start: usize, n: usize) {
         for (sum, table) in kernels.group_sums.iter().zip(groups) {
             let view = labels[sum.label as usize].view(start, &self.converted[sum.label as usize][..n]);

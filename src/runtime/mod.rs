@@ -8,6 +8,7 @@ pub mod columns;
 mod curvature;
 mod definite;
 mod groups;
+mod lease;
 pub mod params;
 pub mod pass;
 pub mod plan;

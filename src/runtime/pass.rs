@@ -10,12 +10,11 @@ use crate::backend::{Backend, Leaf, environment};
 use crate::column::Column;
 use crate::kernel::ir::{Inst, PassKernels};
 use crate::labels::LabelColumn;
-use crate::ranges::ranges;
+use crate::ranges::Places;
 use crate::real::Real;
 use crossbeam_queue::ArrayQueue;
 use rayon::prelude::*;
 use std::fmt;
-use std::ops::Range;
 
 /// At most this many chunks, whatever the number of samples: enough to balance dozens of threads, few enough that partial results stay small.
 const MAX_CHUNKS: usize = 64;
@@ -40,9 +39,9 @@ pub struct CompiledPass<T> {
     /// Samples in a leaf: [`LEAF`], or an aligned part of it.
     leaf: usize,
     cost: usize,
-    /// The call stage's slots that the pass reads, in the order of its uniforms, and those its totals go to: a run for each value.
-    uniforms: Vec<Range<usize>>,
-    results: Vec<Range<usize>>,
+    /// The call stage's slots that the pass reads, in the order of its uniforms, and those its totals go to.
+    uniforms: Places,
+    results: Places,
     /// Whether some step writes per-sample results.
     pub writes_outputs: bool,
 }
@@ -128,7 +127,7 @@ impl<T: Real> CompiledPass<T> {
         // Sums relative to a leaf's own maximum are made leaf by leaf.
         let leaves = if ahead.is_some() { 1 } else { executable.for_columns().leaves() };
         let (uniforms, results) =
-            (ranges(kernels.uniforms.iter().map(|slot| *slot as usize)), ranges(kernels.accumulators.iter().map(|(_, slot)| *slot as usize)));
+            (Places::new(kernels.uniforms.iter().map(|slot| *slot as usize)), Places::new(kernels.accumulators.iter().map(|(_, slot)| *slot as usize)));
         CompiledPass {
             writes_outputs,
             cost: kernels.cost().max(1),
@@ -153,27 +152,16 @@ impl<T: Real> CompiledPass<T> {
         Some(rows)
     }
 
-    /// Reads the pass's uniforms from the slots.
-    pub fn read_uniforms(&self, slots: &[f64], uniforms: &mut Vec<T>) {
-        uniforms.clear();
-        for run in &self.uniforms {
-            match slots[run.clone()] {
-                [one] => uniforms.push(T::from_f64(one)),
-                ref many => uniforms.extend(many.iter().map(|x| T::from_f64(*x))),
-            }
-        }
+    /// Reads the pass's uniforms, as many as it has, from the slots.
+    #[inline]
+    pub fn read_uniforms(&self, slots: &[f64], uniforms: &mut [T]) {
+        self.uniforms.read(slots, uniforms, T::from_f64);
     }
 
     /// Writes the pass's totals to the slots.
-    pub fn write_totals(&self, mut totals: &[f64], slots: &mut [f64]) {
-        for run in &self.results {
-            let (now, later) = totals.split_at(run.len());
-            match now {
-                [one] => slots[run.start] = *one,
-                many => slots[run.clone()].copy_from_slice(many),
-            }
-            totals = later;
-        }
+    #[inline]
+    pub fn write_totals(&self, totals: &[f64], slots: &mut [f64]) {
+        self.results.write(totals, slots);
     }
 
     /// What runs it.
@@ -213,19 +201,28 @@ impl<T: Real> CompiledPass<T> {
         workers.idle.pop().unwrap_or_else(|| Box::new(self.new_worker(workers.samples)))
     }
 
-    /// Runs over the samples with the caller's worker, and others where threads pay. `partials` is room for [`Self::room`] numbers. The caller has
+    /// Runs over the samples with the caller's worker, and others where threads pay. `partials` is room for chunks' partial results. The caller has
     /// set the floating-point environment ([`environment::with_default`]).
-    pub fn run(&self, data: Samples<'_, T>, own: &mut Worker<T>, workers: &Workers<T>, partials: &mut [f64], results: Results<'_, T>) {
+    #[inline]
+    pub fn run(&self, data: Samples<'_, T>, own: &mut Worker<T>, workers: &Workers<T>, partials: &mut Vec<f64>, results: Results<'_, T>) {
+        let Results { totals, groups, outputs } = results;
+        if outputs.is_empty() && !self.threads_pay(data.len) {
+            self.run_chunk(data, own, totals, groups, &mut []);
+        } else {
+            self.run_all(data, own, workers, partials, Results { totals, groups, outputs });
+        }
+    }
+
+    fn threads_pay(&self, samples: usize) -> bool {
+        samples.saturating_mul(self.cost) >= PARALLEL_WORK && samples > chunk_samples(samples) && rayon::current_num_threads() > 1
+    }
+
+    /// The same, of many samples or with per-sample results.
+    fn run_all(&self, data: Samples<'_, T>, own: &mut Worker<T>, workers: &Workers<T>, partials: &mut Vec<f64>, results: Results<'_, T>) {
         let Results { totals, groups, outputs } = results;
         let samples = data.len;
-        if samples <= LEAF && outputs.is_empty() {
-            self.run_chunk(data, own, totals, groups, &mut []);
-            return;
-        }
-        let chunk = chunk_samples(samples);
-        let parallel = samples > chunk && samples.saturating_mul(self.cost) >= PARALLEL_WORK && rayon::current_num_threads() > 1;
         let mut slices: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
-        if !parallel {
+        if !self.threads_pay(samples) {
             self.run_chunk(data, own, totals, groups, &mut slices);
             return;
         }
@@ -233,6 +230,7 @@ impl<T: Real> CompiledPass<T> {
             self.run_in_waves(data, own, workers, totals, groups, &mut slices);
             return;
         }
+        let chunk = chunk_samples(samples);
         let part = |c: usize| Samples { start: c * chunk, len: chunk.min(samples - c * chunk), ..data };
         // A full queue of idle workers only means that this one is made anew another time.
         let run = |c: usize, row: &mut [f64], slices: &mut [&mut [T]]| {
@@ -242,6 +240,7 @@ impl<T: Real> CompiledPass<T> {
         };
         let width = self.combine.width();
         let chunks = samples.div_ceil(chunk);
+        partials.resize(chunks * width, 0.0);
         if width == 0 || !slices.is_empty() {
             // Per-sample results: each chunk gets its part of every column.
             let mut parts: Vec<Vec<&mut [T]>> = (0..chunks).map(|_| Vec::with_capacity(slices.len())).collect();
@@ -250,25 +249,31 @@ impl<T: Real> CompiledPass<T> {
                     part.push(piece);
                 }
             }
-            let mut rows: Vec<&mut [f64]> =
-                if width == 0 { (0..chunks).map(|_| Default::default()).collect() } else { partials.chunks_mut(width).take(chunks).collect() };
+            let mut rows: Vec<&mut [f64]> = if width == 0 { (0..chunks).map(|_| Default::default()).collect() } else { partials.chunks_mut(width).collect() };
             rows.par_iter_mut().zip(parts.par_iter_mut()).enumerate().for_each(|(c, (row, part))| run(c, row, part));
         } else {
-            partials.par_chunks_mut(width).take(chunks).enumerate().for_each(|(c, row)| run(c, row, &mut []));
+            partials.par_chunks_mut(width).enumerate().for_each(|(c, row)| run(c, row, &mut []));
         }
         if width > 0 {
-            combine_chunks(&mut own.tree, &mut partials[..chunks * width], totals);
+            combine_chunks(&mut own.tree, partials, totals);
         }
     }
 
     /// One chunk's partial result: its leaves, combined, and their groups' terms added up.
+    #[inline(always)]
     fn run_chunk(&self, data: Samples<'_, T>, worker: &mut Worker<T>, out: &mut [f64], groups: &mut [Vec<Carried>], outputs: &mut [&mut [T]]) {
         let Samples { start, len, .. } = data;
         if len <= self.leaf && len > 0 {
             self.run_leaves(data, worker, out, outputs);
             worker.columns.add_to(groups, &self.kernels, data.labels, start, len);
-            return;
+        } else {
+            self.run_many(data, worker, out, groups, outputs);
         }
+    }
+
+    /// The same, of none or more than one.
+    fn run_many(&self, data: Samples<'_, T>, worker: &mut Worker<T>, out: &mut [f64], groups: &mut [Vec<Carried>], outputs: &mut [&mut [T]]) {
+        let Samples { start, len, .. } = data;
         // Rows come tile by tile, to one leaf at a time.
         let run = if data.rows.is_some() { self.leaf } else { self.leaves * self.leaf };
         let mut sums = std::mem::take(&mut worker.sums);
@@ -277,10 +282,16 @@ impl<T: Real> CompiledPass<T> {
         while done < len {
             let n = run.min(len - done);
             // A leaf is a power of two.
-            let rows = &mut sums[..(((n - 1) >> self.leaf.trailing_zeros()) + 1) * self.combine.width()];
-            let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(|o| &mut o[done..done + n]).collect();
-            self.run_leaves(Samples { start: start + done, len: n, ..data }, worker, rows, &mut parts);
-            worker.tree.combine_run(rows, out);
+            let leaves = ((n - 1) >> self.leaf.trailing_zeros()) + 1;
+            let rows = &mut sums[..leaves * self.combine.width()];
+            let part = Samples { start: start + done, len: n, ..data };
+            if outputs.is_empty() {
+                self.run_leaves(part, worker, rows, &mut []);
+            } else {
+                let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(|o| &mut o[done..done + n]).collect();
+                self.run_leaves(part, worker, rows, &mut parts);
+            }
+            worker.tree.combine_run(leaves, rows, out);
             // A run of leaves is a node of the tree, as a leaf is.
             if len > run {
                 worker.tree.push(out);
@@ -296,6 +307,7 @@ impl<T: Real> CompiledPass<T> {
 
     /// As many leaves as the executable takes in one call, at most: their accumulators into `sums`, a row for each, groups' terms into the worker's
     /// columns.
+    #[inline(always)]
     fn run_leaves(&self, data: Samples<'_, T>, worker: &mut Worker<T>, sums: &mut [f64], outputs: &mut [&mut [T]]) {
         let Worker { scratch, ahead, columns: made, .. } = worker;
         let Samples { columns, rows, labels, uniforms, slots, start, len } = data;
@@ -371,15 +383,6 @@ impl<T: Real> CompiledPass<T> {
         for worker in ahead.into_iter().chain(behind) {
             let _ = workers.idle.push(worker);
         }
-    }
-
-    /// Numbers that `run` needs for partial results.
-    pub fn room(&self, samples: usize) -> usize {
-        if samples <= self.leaf {
-            return 0;
-        }
-        let chunks = samples.div_ceil(chunk_samples(samples).max(1));
-        if chunks > 1 { chunks * self.combine.width() } else { 0 }
     }
 }
 

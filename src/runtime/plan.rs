@@ -2,6 +2,7 @@
 
 use super::columns::Table;
 use super::groups::{self, Carried};
+use super::lease::Leases;
 use super::pass::{CompiledPass, Results, Samples, Worker, Workers};
 use crate::backend::interp::Level;
 use crate::backend::rows::{LeafRows, RowColumns};
@@ -14,9 +15,9 @@ use crate::kernel::text;
 use crate::kernel::uniform::UniformProgram;
 use crate::known::Known;
 use crate::labels::LabelColumn;
+use crate::ranges::Places;
 use crate::real::Real;
 use crate::schedule::{Passes, Schedule, Stage};
-use crossbeam_queue::ArrayQueue;
 use std::fmt;
 use std::ops::Range;
 
@@ -62,6 +63,8 @@ pub struct Plan<T> {
     pub(super) params: usize,
     /// The results, in the order of the graph's outputs.
     pub outputs: Vec<Slot>,
+    /// Where the numbers of all results but the first lie, those without samples: a gradient.
+    pub(super) rest: Places,
     output_columns: usize,
 }
 
@@ -106,7 +109,7 @@ impl<T: Real> Plan<T> {
         }
         let mut output_column: Known<NodeId, usize> = Known::default();
         let mut output_columns = 0;
-        let outputs = dag
+        let outputs: Vec<Slot> = dag
             .outputs()
             .iter()
             .map(|(_, id)| {
@@ -121,6 +124,8 @@ impl<T: Real> Plan<T> {
                 Slot::Columns(column..column + entries)
             })
             .collect();
+        let rest = outputs.iter().skip(1).filter_map(|slot| if let Slot::Uniform(range) = slot { Some(range.clone()) } else { None });
+        let rest = Places::new(rest.flatten());
         let level = Level::best();
         let compile = |stages: &[Stage]| -> Vec<CompiledStage<T>> {
             let one = |stage: &Stage| CompiledStage {
@@ -131,7 +136,7 @@ impl<T: Real> Plan<T> {
             stages.iter().map(one).collect()
         };
         let (bind, call) = (compile(&schedule.bind), compile(&schedule.call));
-        Plan { dag, schedule, bind, call, slots: next, constants, count, params, outputs, output_columns }
+        Plan { dag, schedule, bind, call, slots: next, constants, count, params, outputs, rest, output_columns }
     }
 
     /// The slots before anything is computed.
@@ -249,15 +254,16 @@ pub struct BoundPlan<'d, T> {
     samples: usize,
     /// For each call stage what its pass reads, and workers.
     passes: Vec<Option<BoundPass<'d, T>>>,
-    workspaces: ArrayQueue<Box<Workspace<T>>>,
+    workspaces: Leases<Workspace<T>>,
 }
 
 /// One evaluation's working memory.
 pub(super) struct Workspace<T> {
     pub(super) slots: Vec<f64>,
+    /// Of any pass: each takes as many as it has.
     uniforms: Vec<T>,
-    partials: Vec<f64>,
     totals: Vec<f64>,
+    partials: Vec<f64>,
     groups: Vec<Vec<Carried>>,
     /// For each stage its pass's working memory on this thread.
     workers: Vec<Option<Worker<T>>>,
@@ -288,7 +294,7 @@ impl<'d, T: Real> BoundPlan<'d, T> {
             }
         }
         let passes = plan.call.iter().map(|s| s.pass.as_ref().map(|p| BoundPass::new(p, table))).collect();
-        BoundPlan { slots: workspace.slots, samples: table.samples, passes, workspaces: ArrayQueue::new(64) }
+        BoundPlan { slots: workspace.slots, samples: table.samples, passes, workspaces: Leases::new(64) }
     }
 
     /// Evaluates at a point; `read` gets the slots when all is done, `outputs` receives per-sample results.
@@ -297,7 +303,14 @@ impl<'d, T: Real> BoundPlan<'d, T> {
     }
 
     fn evaluated<R>(&self, plan: &Plan<T>, theta: &[T], outputs: &mut [Vec<T>], read: impl FnOnce(&[f64]) -> R) -> R {
-        let mut workspace = self.workspaces.pop().unwrap_or_else(|| Box::new(Workspace::new(self.slots.clone(), &plan.call, self.samples)));
+        let make = || Workspace::new(self.slots.clone(), &plan.call, self.samples);
+        self.workspaces.with(make, |workspace| {
+            self.evaluate_in(workspace, plan, theta, outputs);
+            read(&workspace.slots)
+        })
+    }
+
+    fn evaluate_in(&self, workspace: &mut Workspace<T>, plan: &Plan<T>, theta: &[T], outputs: &mut [Vec<T>]) {
         for (slot, x) in workspace.slots[..plan.params].iter_mut().zip(theta) {
             *slot = x.to_f64();
         }
@@ -309,10 +322,6 @@ impl<'d, T: Real> BoundPlan<'d, T> {
                 workspace.run_pass(k, pass, columns, rows.as_ref().map(LeafRows::all), labels, self.samples, workers, outputs);
             }
         }
-        let result = read(&workspace.slots);
-        // A full queue only means that this workspace is made anew another time.
-        let _ = self.workspaces.push(workspace);
-        result
     }
 
     /// Room for the per-sample results.
@@ -324,7 +333,10 @@ impl<'d, T: Real> BoundPlan<'d, T> {
 impl<T: Real> Workspace<T> {
     pub(super) fn new(slots: Vec<f64>, stages: &[CompiledStage<T>], samples: usize) -> Self {
         let workers = stages.iter().map(|s| s.pass.as_ref().map(|p| p.new_worker(samples))).collect();
-        Workspace { slots, uniforms: Vec::new(), partials: Vec::new(), totals: Vec::new(), groups: Vec::new(), workers }
+        let passes = || stages.iter().filter_map(|s| s.pass.as_ref()).map(|pass| &pass.kernels);
+        let uniforms = vec![T::default(); passes().map(|kernels| kernels.uniforms.len()).max().unwrap_or(0)];
+        let totals = vec![0.0; passes().map(|kernels| kernels.accumulators.len()).max().unwrap_or(0)];
+        Workspace { slots, uniforms, totals, partials: Vec::new(), groups: Vec::new(), workers }
     }
 
     /// Runs the pass of stage `k` and puts its results into the slots.
@@ -340,16 +352,18 @@ impl<T: Real> Workspace<T> {
         workers: &Workers<T>,
         outputs: &mut [Vec<T>],
     ) {
-        let Workspace { slots, uniforms, partials, totals, groups, workers: own } = self;
+        let Workspace { slots, uniforms, totals, partials, groups, workers: own } = self;
         let Some(own) = &mut own[k] else { unreachable!("a stage with a pass has a worker") };
+        let totals = &mut totals[..pass.kernels.accumulators.len()];
+        let uniforms = &mut uniforms[..pass.kernels.uniforms.len()];
         pass.read_uniforms(slots, uniforms);
-        partials.resize(pass.room(len), 0.0);
-        totals.resize(pass.kernels.accumulators.len(), 0.0);
         let sums = &pass.kernels.group_sums;
         let groups = if sums.is_empty() { &mut [][..] } else { groups::clear(groups, sums) };
         let samples = Samples { columns, rows, labels, uniforms, slots, start: 0, len };
-        pass.run(samples, own, workers, partials, Results { totals, groups, outputs });
-        groups::finish(groups, sums, slots);
+        pass.run(samples, own, workers, partials, Results { totals: &mut *totals, groups: &mut *groups, outputs });
+        if !sums.is_empty() {
+            groups::finish(groups, sums, slots);
+        }
         pass.write_totals(totals, slots);
     }
 }

@@ -67,6 +67,7 @@ impl<T: Real> Compiled<T> {
     }
 
     /// The plan that gives the gradient too.
+    #[inline]
     pub(super) fn gradient(&self) -> Result<&Plan<T>> {
         let missing = || Error::Setting { name: "gradient".into(), message: "the program was compiled for its value alone".into() };
         self.gradient.as_ref().ok_or_else(missing)
@@ -330,6 +331,7 @@ impl<'d, T: Real> Bound<'d, T> {
 
 /// The bound plan, made on first use. It is made outside of the cell: binding may run on rayon, whose threads may meanwhile take up another
 /// call of the same program, which must not wait for this one. Two threads may so make it twice; one is dropped.
+#[inline]
 pub(super) fn bound_plan<'c, 'd, T: Real>(cell: &'c OnceLock<BoundPlan<'d, T>>, plan: &Plan<T>, table: &Table<'d, T>) -> &'c BoundPlan<'d, T> {
     match cell.get() {
         Some(bound) => bound,
@@ -341,6 +343,7 @@ pub(super) fn bound_plan<'c, 'd, T: Real>(cell: &'c OnceLock<BoundPlan<'d, T>>, 
 }
 
 /// The first output, as a number.
+#[inline]
 pub(super) fn scalar<T: Real>(plan: &Plan<T>, slots: &[f64]) -> T {
     match &plan.outputs[0] {
         Slot::Uniform(range) => T::from_f64(slots[range.start]),
@@ -349,21 +352,9 @@ pub(super) fn scalar<T: Real>(plan: &Plan<T>, slots: &[f64]) -> T {
 }
 
 /// The first output as a number, the others as the gradient.
+#[inline]
 pub(super) fn value_and_grad<T: Real>(plan: &Plan<T>, slots: &[f64], grad: &mut Grad<T>) -> T {
-    let mut at = grad.values_mut();
-    for output in &plan.outputs[1..] {
-        let Slot::Uniform(range) = output else { unreachable!("a gradient by parameters has no samples") };
-        if let [from] = slots[range.clone()] {
-            at[0] = T::from_f64(from);
-            at = &mut at[1..];
-            continue;
-        }
-        let (now, later) = at.split_at_mut(range.len());
-        for (from, to) in slots[range.clone()].iter().zip(now) {
-            *to = T::from_f64(*from);
-        }
-        at = later;
-    }
+    plan.rest.read(slots, grad.values_mut(), T::from_f64);
     scalar(plan, slots)
 }
 

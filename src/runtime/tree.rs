@@ -48,7 +48,18 @@ impl Combine {
     }
 
     /// `right = left combined with right`.
+    #[inline]
     fn rows(&self, left: &[f64], right: &mut [f64]) {
+        if self.shifts.is_empty() {
+            for ((fold, l), r) in self.folds.iter().zip(left).zip(right) {
+                *r = fold.combine(*l, *r);
+            }
+        } else {
+            self.shifted(left, right);
+        }
+    }
+
+    fn shifted(&self, left: &[f64], right: &mut [f64]) {
         for Shift { tops, sums } in &self.shifts {
             let shift = |row: &dyn Fn(usize) -> f64| level(tops.iter().map(|top| row(*top)));
             let to = shift(&|top| Fold::Max.combine(left[top], right[top]));
@@ -118,24 +129,25 @@ impl Tree {
         self.count += 1;
     }
 
-    /// Combines the rows of an aligned run of leaves, one row each, as the tree does. The rows are used up.
+    /// Combines the rows of an aligned run of so many leaves, one row each, as the tree does. The rows are used up.
     ///
     /// Numbers go one by one from row to row, not as copies of rows: what is read here was written one by one just before, and a wider read would
     /// wait until those writes have reached the cache.
-    pub fn combine_run(&self, rows: &mut [f64], out: &mut [f64]) {
+    pub fn combine_run(&self, leaves: usize, rows: &mut [f64], out: &mut [f64]) {
         let width = self.combine.width();
-        let leaves = rows.len() / width.max(1);
         if leaves < 2 {
             out.copy_from_slice(rows);
             return;
         }
-        // What covers leaves `[k, k + 2 * half)` lies in the row of the last of them.
+        // What covers leaves `[first, first + 2 * half)` lies in the row of the last of them.
         let mut half = 1;
         while 2 * half < leaves {
-            for k in (0..leaves - half).step_by(2 * half) {
-                let (left, right) = rows.split_at_mut((k + half) * width);
-                let last = half.min(leaves - k - half) - 1;
-                self.combine.rows(&left[left.len() - width..], &mut right[last * width..][..width]);
+            let mut first = 0;
+            while first + half < leaves {
+                let last = (first + 2 * half).min(leaves) - 1;
+                let (left, right) = rows.split_at_mut(last * width);
+                self.combine.rows(&left[(first + half - 1) * width..][..width], &mut right[..width]);
+                first += 2 * half;
             }
             half *= 2;
         }
@@ -192,7 +204,7 @@ mod tests {
         for n in [1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 63, 64, 65, 255, 999, 1000] {
             let mut rows = leaves[..n].to_vec();
             let mut out = [0.0];
-            Tree::new(Combine::folds(vec![Fold::Sum]), n).combine_run(&mut rows, &mut out);
+            Tree::new(Combine::folds(vec![Fold::Sum]), n).combine_run(n, &mut rows, &mut out);
             assert_eq!(out[0].to_bits(), total(&leaves[..n]).to_bits(), "{n} leaves in one run");
             for run in [1, 2, 4, 16, 128] {
                 let partials: Vec<f64> = leaves[..n].chunks(run).map(total).collect();

@@ -378,27 +378,31 @@ impl<T: Real> Jit<T> {
         let size = size_of::<T>();
         let Scratch { registers, lanes, words, rows: row_buffer } = scratch;
         let end = leaf.start.checked_add(leaf.len).unwrap_or_else(|| panic!("a leaf of {} samples from {}", leaf.len, leaf.start));
-        let room = |buffers: &[Box<[T]>], n| buffers.len() >= n && buffers.iter().all(|b| b.len() >= leaf.len);
         let whole = leaf.columns.len() >= self.columns && leaf.uniforms.len() >= self.uniforms && leaf.outputs.len() >= self.written;
-        assert!(whole && room(leaf.made, self.made) && room(leaf.terms, self.terms), "a leaf lacks something");
+        assert!(whole, "a leaf lacks something");
         let (fixed, tables) = words.split_at_mut(words::COLUMNS);
-        let (columns, outputs) = tables.split_at_mut(self.columns + self.made);
-        let (data, made) = columns.split_at_mut(self.columns);
+        let (data, others) = tables.split_at_mut(self.columns);
         for (k, (word, column)) in data.iter_mut().zip(leaf.columns).enumerate() {
             // Those of rows lie in the buffer, tile by tile.
             if leaf.rows.is_none_or(|rows| rows.columns.place(k).is_none()) {
                 *word = column[leaf.start..end].as_ptr() as usize;
             }
         }
-        for (word, column) in made.iter_mut().zip(leaf.made) {
-            *word = column.as_ptr() as usize;
-        }
-        let (outputs, terms) = outputs.split_at_mut(self.results);
-        for (word, column) in terms.iter_mut().zip(leaf.terms.iter_mut()) {
-            *word = column.as_mut_ptr() as usize;
-        }
-        for (word, output) in outputs.iter_mut().zip(leaf.outputs.iter_mut()) {
-            *word = output[..leaf.len].as_mut_ptr() as usize;
+        // Most passes have data alone.
+        if !others.is_empty() {
+            let room = |buffers: &[Box<[T]>], n| buffers.len() >= n && buffers.iter().all(|b| b.len() >= leaf.len);
+            assert!(room(leaf.made, self.made) && room(leaf.terms, self.terms), "a leaf lacks a column");
+            let (made, outputs) = others.split_at_mut(self.made);
+            for (word, column) in made.iter_mut().zip(leaf.made) {
+                *word = column.as_ptr() as usize;
+            }
+            let (outputs, terms) = outputs.split_at_mut(self.results);
+            for (word, column) in terms.iter_mut().zip(leaf.terms.iter_mut()) {
+                *word = column.as_mut_ptr() as usize;
+            }
+            for (word, output) in outputs.iter_mut().zip(leaf.outputs.iter_mut()) {
+                *word = output[..leaf.len].as_mut_ptr() as usize;
+            }
         }
         let held = &mut aligned(lanes)[..self.lanes * self.folds.len()];
         assert!(leaf.len <= self.leaves * LEAF, "more leaves than one call takes");
