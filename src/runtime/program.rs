@@ -279,7 +279,7 @@ impl<'d, T: Real> Bound<'d, T> {
     }
 
     /// Value and gradient into a gradient made before: once the first call has made the working memory, a call on one thread allocates
-    /// nothing and takes no lock.
+    /// nothing and waits for nobody.
     ///
     /// # Errors
     /// [`Error::Layout`] for a point or a gradient of another program; [`Error::Setting`] if the program was compiled without a gradient.
