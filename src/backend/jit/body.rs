@@ -23,6 +23,8 @@ use std::marker::PhantomData;
 pub const VECTORS: usize = 0;
 /// Mask registers, as a kind.
 pub const MASKS: usize = 1;
+/// Holds where the tile buffers are, less the tile's first sample; in a function that has none, one more pointer.
+pub const TILES: Register = Register::R10;
 
 /// The last operand of an instruction.
 #[derive(Clone, Copy)]
@@ -80,6 +82,10 @@ pub struct Body<'p, I> {
     pub block: usize,
     /// IR instructions whose loads of a column ask for samples further ahead; none outside of a loop over whole blocks.
     pub asking: &'p [bool],
+    /// Whose pointer `rax` holds: within a block, where nobody else writes it.
+    pub(super) in_rax: Option<(Table, Entry)>,
+    /// A block's operations are being emitted.
+    pub(super) in_block: bool,
     /// Where the slow path starts, if it is used.
     pub slow: Option<Label>,
     pub(super) now: u32,
@@ -142,6 +148,8 @@ impl<'p, I: Isa> Body<'p, I> {
             first: 0,
             block: 0,
             asking: &[],
+            in_rax: None,
+            in_block: false,
             slow: None,
             now: 0,
             note: Note::Frame,
@@ -261,29 +269,16 @@ impl<'p, I: Isa> Body<'p, I> {
     /// and the last.
     pub fn address(&mut self, table: Table, entry: Entry) -> MemoryOperand {
         let ahead = (self.block * I::BYTES) as i64;
-        let pointer = self.pointer(table, pointed(table, entry));
-        let beyond = if let Entry::Strided(_, n) = entry { i64::from(n) } else { 0 };
-        if let Entry::Strided(k, _) = entry
-            && pointer.is_none()
-        {
-            let at = memory(Register::RSP, self.frame.pointer(k as usize));
-            self.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, at));
-            if matches!(table, Table::Column | Table::Output) {
-                self.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, memory(Register::RAX, 8 * beyond)));
-            }
+        let of = pointed(table, entry);
+        let base = self.pointer(table, of).unwrap_or(Register::RAX);
+        let in_table = matches!(entry, Entry::Fixed(_)) && !matches!(table, Table::Column | Table::Output);
+        if base == Register::RAX && !in_table {
+            self.pointer_into_rax(table, of);
         }
-        let base = pointer.unwrap_or(Register::RAX);
+        let beyond = if let Entry::Strided(_, n) = entry { i64::from(n) } else { 0 };
         match (table, entry) {
-            (Table::Column | Table::Output, _) => {
-                if pointer.is_none()
-                    && let Entry::Fixed(n) = entry
-                {
-                    let first = words::COLUMNS + if table == Table::Output { self.sizes.columns } else { 0 };
-                    self.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, memory(Register::RDI, 8 * (first as i64 + i64::from(n)))));
-                }
-                indexed(base, Register::R8, ahead)
-            }
-            (Table::Tile, Entry::Fixed(n)) => indexed(Register::R10, Register::R8, i64::from(n) * self.sizes.tile as i64 + ahead),
+            (Table::Column | Table::Output, _) => indexed(base, Register::R8, ahead),
+            (Table::Tile, Entry::Fixed(n)) => indexed(TILES, Register::R8, i64::from(n) * self.sizes.tile as i64 + ahead),
             (Table::Tile, Entry::Strided(..)) => indexed(base, Register::R8, beyond * self.sizes.tile as i64 + ahead),
             (Table::Uniform, Entry::Fixed(n)) => memory(Register::RDX, i64::from(n) * self.sizes.number as i64),
             (Table::Uniform, Entry::Strided(..)) => memory(base, beyond * self.sizes.number as i64),
@@ -296,6 +291,28 @@ impl<'p, I: Isa> Body<'p, I> {
                 if self.rotating { indexed(base, Register::R11, at) } else { memory(base, at) }
             }
         }
+    }
+
+    /// An entry's pointer into `rax`, unless it is there: blocks side by side read the same column one after the other.
+    fn pointer_into_rax(&mut self, table: Table, of: Entry) {
+        if self.in_rax == Some((table, of)) {
+            return;
+        }
+        let first = match of {
+            Entry::Fixed(n) => {
+                let first = words::COLUMNS + if table == Table::Output { self.sizes.columns } else { 0 };
+                memory(Register::RDI, 8 * (first as i64 + i64::from(n)))
+            }
+            Entry::Strided(k, _) => memory(Register::RSP, self.frame.pointer(k as usize)),
+        };
+        self.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, first));
+        // Of columns, what moves is where their addresses are.
+        if let Entry::Strided(_, n) = of
+            && matches!(table, Table::Column | Table::Output)
+        {
+            self.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, memory(Register::RAX, 8 * i64::from(n))));
+        }
+        self.in_rax = self.in_block.then_some((table, of));
     }
 
     // ---- Values.

@@ -11,7 +11,7 @@
 //! ```
 //! Each sum has the order of `j`, whoever else is in registers beside it: the bits are the interpreter's.
 
-use super::body::{Rm, Sizes, memory};
+use super::body::{Rm, Sizes, TILES, memory};
 use super::code::{Code, Note, When};
 use super::frame::words;
 use super::function::{Emitted, Function, Role, Samples, frame_size};
@@ -102,7 +102,7 @@ impl<I: Isa> Function<'_, I> {
                 continue;
             }
             let (base, at) = match e {
-                Entry::Fixed(n) => (Register::R10, i64::from(n)),
+                Entry::Fixed(n) => (TILES, i64::from(n)),
                 Entry::Strided(k, beyond) => {
                     self.mov(Register::RAX, memory(Register::RSP, self.body.frame.pointer(k as usize)));
                     (Register::RAX, i64::from(beyond))

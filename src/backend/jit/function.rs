@@ -18,7 +18,7 @@
 //! `body.rs`.
 
 use super::beside::{self, UNROLLED, computed, pressure};
-use super::body::{Body, Rm, Sizes, memory, pointed};
+use super::body::{Body, Rm, Sizes, TILES, memory, pointed};
 use super::code::{Code, Note, When};
 use super::frame::{Frame, words};
 use super::halves::{self, Halves};
@@ -37,10 +37,8 @@ const OPERANDS: usize = 3;
 pub(super) const LONG: usize = 3000;
 /// Short loops without accumulators are unrolled to about so many operations, which hides the loop's own.
 const SHORT: usize = 24;
-/// General registers for pointers.
+/// General registers for pointers: these are the caller's.
 const POINTERS: [Register; 6] = [Register::RBX, Register::R12, Register::R13, Register::R14, Register::R15, Register::RBP];
-/// What the caller wants back.
-const SAVED: [Register; 6] = POINTERS;
 
 /// Bytes of a page of the stack.
 const PAGE: i64 = 4096;
@@ -311,7 +309,8 @@ impl<'p, I: Isa> Function<'p, I> {
             }
         }
         counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-        for ((key, _), register) in counts.into_iter().zip(POINTERS) {
+        let free = (!self.program.uses_tiles()).then_some(TILES);
+        for ((key, _), register) in counts.into_iter().zip(POINTERS.into_iter().chain(free)) {
             self.body.pointers.push((key, register));
         }
     }
@@ -335,9 +334,7 @@ impl<'p, I: Isa> Function<'p, I> {
     /// Base registers.
     pub(super) fn base(&mut self) {
         self.body.note(Note::Frame);
-        for (register, word) in
-            [(Register::RSI, words::CONSTANTS), (Register::RDX, words::UNIFORMS), (Register::RCX, words::LANES), (Register::R10, words::TILES)]
-        {
+        for (register, word) in [(Register::RSI, words::CONSTANTS), (Register::RDX, words::UNIFORMS), (Register::RCX, words::LANES), (TILES, words::TILES)] {
             self.mov(register, memory(Register::RDI, word));
         }
     }
@@ -356,7 +353,7 @@ impl<'p, I: Isa> Function<'p, I> {
 
     /// Registers of the caller's that it uses.
     pub(super) fn used(&self) -> Vec<Register> {
-        SAVED.into_iter().filter(|r| self.body.pointers.iter().any(|(_, p)| p == r)).collect()
+        POINTERS.into_iter().filter(|r| self.body.pointers.iter().any(|(_, p)| p == r)).collect()
     }
 
     /// Loads the pinned invariants that move with the nest, or those that don't.
@@ -389,7 +386,7 @@ impl<'p, I: Isa> Function<'p, I> {
             let (base, first) = match table {
                 Table::Column => (Register::RDI, 8 * words::COLUMNS as i64),
                 Table::Output => (Register::RDI, 8 * (words::COLUMNS + self.sizes.columns) as i64),
-                Table::Tile => (Register::R10, 0),
+                Table::Tile => (TILES, 0),
                 Table::Uniform => (Register::RDX, 0),
                 Table::Accumulator => (Register::RCX, 0),
             };

@@ -216,6 +216,12 @@ impl Program {
         matches!(self.values[v.index()].home, Home::Constant(_) | Home::Uniform(_))
     }
 
+    /// Whether it reads or writes tile buffers.
+    pub fn uses_tiles(&self) -> bool {
+        let written = |op: &Op| matches!(op.kind, Kind::Store(_) | Kind::Fold(..) | Kind::FoldProduct(_));
+        self.values.iter().any(|value| matches!(value.home, Home::Tile(_))) || self.ops.iter().any(written)
+    }
+
     /// Lowers an expanded kernel. `masks`: the machine has mask registers.
     ///
     /// # Errors

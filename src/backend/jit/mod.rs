@@ -169,7 +169,7 @@ impl<T: Real> Jit<T> {
         let pass = &*pass;
         check(pass, &runs)?;
         let lanes = pass.lanes::<T>();
-        let tile = tile(pass, size, locals);
+        let tile = tile::<I>(pass, size, locals);
         // Each step's kernels, and which of their loads ask the cache for the samples to come.
         let kernels: Vec<Vec<Vec<Jammed>>> = jammed::<T>(pass, &runs, I::GROUP);
         let mut asking = asking(kernels.iter().flatten().flatten().map(|j| &j.kernel), pass.columns.len()).into_iter();

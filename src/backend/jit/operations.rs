@@ -12,6 +12,7 @@ impl<I: Isa> Body<'_, I> {
     /// All operations for one block of samples.
     pub fn block(&mut self) {
         self.registers.begin();
+        self.in_block = true;
         let program = self.program;
         for (k, op) in program.ops.iter().enumerate() {
             self.now = k as u32;
@@ -36,6 +37,7 @@ impl<I: Isa> Body<'_, I> {
                 self.registers.leave(self.file(op.result), op.result);
             }
         }
+        (self.in_block, self.in_rax) = (false, None);
     }
 
     fn operation(&mut self, op: &Op) {
@@ -96,7 +98,11 @@ impl<I: Isa> Body<'_, I> {
                 let to = self.result(op);
                 self.blend(to, otherwise, value, mask);
             }
-            Kind::Patch(which) => self.patch(op, which as u32),
+            Kind::Patch(which) => {
+                self.patch(op, which as u32);
+                // The slow path leaves something else there.
+                self.in_rax = None;
+            }
             Kind::Hand(n) => {
                 let x = self.register(a);
                 self.store(Vop::Spill, memory(Register::RSP, self.frame.handed(n)), x);

@@ -5,10 +5,7 @@ use super::{LEAVES, jam};
 use crate::backend::LEAF;
 use crate::kernel::ir::{Inst, Kernel, PassKernels};
 
-/// Columns, buffers and outputs of a tile together: they stay in the L2 cache from one step to the next. Measured (f64, one thread, Zen 5 server with
-/// 48 KiB of L1 and 1 MiB of L2, 2026-11-22; ms for 128, 256, 384, 512 KiB): logistic on 100 columns 6.4, 5.5, 5.7, 6.1.
-const TILE_BYTES: usize = 256 << 10;
-/// The same where sums over a dimension stay in registers, so that a tile is gone through by few blocks at a time: they stay in the L1 cache. Softmax of
+/// Columns, buffers and outputs of a tile together, where sums over a dimension stay in registers, so that a tile is gone through by few blocks at a time: they stay in the L1 cache. Softmax of
 /// 10 classes, with 24, 32, 48, 64, 256 KiB: 6.2, 6.0, 6.0, 6.6, 7.1.
 const TILE_BYTES_OF_SUMS: usize = 40 << 10;
 /// Unless accumulators beyond so many bytes leave the L1 cache in any case, and a longer tile visits them less often: a perceptron of 64 by 64, with
@@ -35,7 +32,7 @@ const SHORTEST_TILE: usize = 64;
 const AHEAD: usize = 12 << 10;
 
 /// Samples in a tile: all of a leaf if no step waits for another.
-pub fn tile(pass: &PassKernels, size: usize, locals: usize) -> usize {
+pub fn tile<I: Isa>(pass: &PassKernels, size: usize, locals: usize) -> usize {
     if pass.tiles == 0 {
         return WHOLE;
     }
@@ -44,7 +41,7 @@ pub fn tile(pass: &PassKernels, size: usize, locals: usize) -> usize {
     }
     let few = pass.accumulators.len() * pass.lane_bytes <= FEW_ACCUMULATORS;
     let sums = few && pass.steps.iter().any(jam::sums_stay);
-    let bytes = if sums { TILE_BYTES_OF_SUMS } else { TILE_BYTES };
+    let bytes = if sums { TILE_BYTES_OF_SUMS } else { I::TILE_BYTES };
     let fits = bytes / ((pass.columns.len() + pass.made.len() + pass.tiles + pass.outputs + pass.terms()) * size);
     let shortest = if pass.accumulators.len() * pass.lane_bytes > MANY_ACCUMULATORS { 2 * SHORTEST_TILE } else { SHORTEST_TILE };
     (fits / SHORTEST_TILE * SHORTEST_TILE).clamp(shortest, LONGEST_TILE)

@@ -6,7 +6,7 @@
 //! pairs: an error of `x^2` is multiplied by `x^2`, up to 745.
 
 use super::super::arith::Arith;
-use super::exp::{exp_parts, scale};
+use super::exp::{Powers, exp_parts};
 use super::{fast_two_sum, lit, pick, poly, two_product, with_sign};
 
 /// `tools/minimax.py ERF64`: `erf x / x - 1` of `x^2`; relative error of the result 2^-56.0.
@@ -107,12 +107,12 @@ fn complement<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let (square, rest) = two_product(a, x, x);
     let square = a.neg(square);
     let rest = a.neg(rest);
-    let (sum, tail, biased) = exp_parts(a, square, rest);
+    let (sum, tail, biased) = exp_parts(a, square, rest, Powers::Below);
     let (q, q_rest) = scaled_complement(a, x);
     let small = a.mul(tail, q);
     let small = a.fma(sum, q_rest, small);
     let p = a.fma(sum, q, small);
-    scale(a, p, biased)
+    Powers::Below.times(a, p, biased)
 }
 
 /// The error function.

@@ -88,6 +88,44 @@ pub(super) fn two_biases<A: Arith>() -> u32 {
     pick::<A, u32>(2046, 254)
 }
 
+/// The powers of two that an exponential may be of.
+#[derive(Clone, Copy)]
+pub(super) enum Powers {
+    /// Any.
+    All,
+    /// None above `2^0`.
+    Below,
+}
+
+/// By how much more than their exponents [`Powers::Below`] are taken first, so that none is subnormal.
+const RAISED: i32 = 64;
+
+impl Powers {
+    /// What `to_integer` is to add for [`Powers::times`].
+    #[inline(always)]
+    pub(super) fn bias<A: Arith>(self) -> u32 {
+        match self {
+            Powers::All => two_biases::<A>(),
+            Powers::Below => two_biases::<A>() / 2 + RAISED as u32,
+        }
+    }
+
+    /// `p * 2^n`, given `p` about 1 and the bits of `to_integer`; only the last product rounds. [`Powers::Below`] take half as many operations.
+    #[inline(always)]
+    pub(super) fn times<A: Arith>(self, a: &mut A, p: A::F, biased: A::I) -> A::F {
+        match self {
+            Powers::All => scale(a, p, biased),
+            Powers::Below => {
+                let raised = a.shl(biased, A::Real::MANTISSA);
+                let raised = a.real(raised);
+                let p = a.mul(p, raised);
+                let lower = a.lit(2.0f64.powi(-RAISED));
+                a.mul(p, lower)
+            }
+        }
+    }
+}
+
 /// `x` cut to where the result is neither surely 0 nor surely infinite.
 #[inline(always)]
 fn clamp_exp<A: Arith>(a: &mut A, x: A::F) -> A::F {
@@ -106,7 +144,7 @@ fn clamp_below<A: Arith>(a: &mut A, x: A::F) -> A::F {
 #[inline(always)]
 pub fn exp<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let x = clamp_exp(a, x);
-    exp_within(a, x)
+    exp_within(a, x, Powers::All)
 }
 
 /// `e^-|x|`.
@@ -115,13 +153,13 @@ fn exp_of_minus<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let size = a.abs(x);
     let minus = a.neg(size);
     let x = clamp_below(a, minus);
-    exp_within(a, x)
+    exp_within(a, x, Powers::Below)
 }
 
 /// `e^x` for an `x` within [`clamp_exp`]'s limits.
 #[inline(always)]
-fn exp_within<A: Arith>(a: &mut A, x: A::F) -> A::F {
-    let (n, biased) = to_integer(a, x, LOG2_E, two_biases::<A>());
+fn exp_within<A: Arith>(a: &mut A, x: A::F, powers: Powers) -> A::F {
+    let (n, biased) = to_integer(a, x, LOG2_E, powers.bias::<A>());
     let (ln2, ln2_rest) = ln2::<A>();
     let minus_ln2 = a.lit(-ln2);
     let minus_rest = a.lit(-ln2_rest);
@@ -133,33 +171,33 @@ fn exp_within<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let tail = a.add(head, tail);
     let one = a.lit(1.0);
     let p = a.add(one, tail);
-    scale(a, p, biased)
+    powers.times(a, p, biased)
 }
 
 /// `e^(x + rest)` for `pow`, where `rest` is at most a few last places of `x` (and 0 when `x` is infinite).
 #[inline(always)]
 pub(super) fn exp_pair<A: Arith>(a: &mut A, x: A::F, rest: A::F) -> A::F {
     let x = clamp_exp(a, x);
-    let (sum, tail, biased) = exp_parts(a, x, rest);
+    let (sum, tail, biased) = exp_parts(a, x, rest, Powers::All);
     let p = a.add(sum, tail);
-    scale(a, p, biased)
+    Powers::All.times(a, p, biased)
 }
 
 /// The same for an `x` that isn't positive.
 #[inline(always)]
 pub(super) fn exp_pair_below<A: Arith>(a: &mut A, x: A::F, rest: A::F) -> A::F {
     let x = clamp_below(a, x);
-    let (sum, tail, biased) = exp_parts(a, x, rest);
+    let (sum, tail, biased) = exp_parts(a, x, rest, Powers::Below);
     let p = a.add(sum, tail);
-    scale(a, p, biased)
+    Powers::Below.times(a, p, biased)
 }
 
-/// `e^(x + rest)` before its last sum, and what [`scale`] wants, for an `x` within [`clamp_exp`]'s limits.
+/// `e^(x + rest)` before its last sum, and what [`Powers::times`] wants, for an `x` within [`clamp_exp`]'s limits.
 ///
 /// The reduced argument and `1 + r` are carried as pairs, so that nothing but `r^2 q(r)` and the last sum round.
 #[inline(always)]
-pub(super) fn exp_parts<A: Arith>(a: &mut A, x: A::F, rest: A::F) -> (A::F, A::F, A::I) {
-    let (n, biased) = to_integer(a, x, LOG2_E, two_biases::<A>());
+pub(super) fn exp_parts<A: Arith>(a: &mut A, x: A::F, rest: A::F, powers: Powers) -> (A::F, A::F, A::I) {
+    let (n, biased) = to_integer(a, x, LOG2_E, powers.bias::<A>());
     let (ln2, ln2_rest) = ln2::<A>();
     let minus_ln2 = a.lit(-ln2);
     let minus_rest = a.lit(-ln2_rest);

@@ -1,6 +1,7 @@
 //! The recipes against `reference.txt`, true values made by mpmath, and against the special values of C99.
 
 use super::super::arith::{Scalar, Slow};
+use super::exp::Powers;
 use super::*;
 use crate::real::{Bits, Real};
 
@@ -276,6 +277,22 @@ fn specials_of_two_arguments() {
         exactly("logaddexp", x, y, want);
         exactly("logaddexp", y, x, want);
     }
+}
+
+#[test]
+fn powers_below_one_round_as_all_powers_do() {
+    fn all<T: Real>(least: i64) {
+        let a = &mut Scalar::<T>::new();
+        for p in [0.02, 0.7072, 0.9, 1.0 - T::EPSILON, 1.0, 1.2345678901234567, 1.4141, f64::NAN].map(T::from_f64) {
+            for n in least..=0 {
+                let [all, below] =
+                    [Powers::All, Powers::Below].map(|powers| powers.times(a, p, T::Bits::truncate((n + i64::from(powers.bias::<Scalar<T>>())) as u64)));
+                assert!(all.bits() == below.bits() || all.to_f64().is_nan() && below.to_f64().is_nan(), "{p} * 2^{n}: {all}, {below}");
+            }
+        }
+    }
+    all::<f64>(-1076);
+    all::<f32>(-153);
 }
 
 #[test]
