@@ -10,6 +10,8 @@ mod random;
 use random::Numbers;
 use random::leaf::{awkward, run_pass};
 use tapeless::backend::{self, Backend, Executable, LEAF, Leaf};
+use tapeless::graph::Fold;
+use tapeless::kernel::arith::Slow;
 use tapeless::kernel::ir::{Access, Bin, Inst, Kernel, PassKernels, V};
 use tapeless::prelude::*;
 use tapeless::runtime::plan::Plan;
@@ -445,17 +447,11 @@ fn what_it_cannot_do_is_said() {
         insts: vec![
             x.clone(),
             Inst::Bin(Bin::Add, V(0), V(0)),
-            Inst::Accumulate(tapeless::graph::Fold::Sum, Access::fixed(0), V(0)),
-            Inst::Accumulate(tapeless::graph::Fold::Sum, Access::fixed(0), V(1)),
+            Inst::Accumulate(Fold::Sum, Access::fixed(0), V(0)),
+            Inst::Accumulate(Fold::Sum, Access::fixed(0), V(1)),
         ],
     };
-    let mut pass = PassKernels {
-        steps: vec![twice],
-        columns: vec![(0, 0)],
-        accumulators: vec![(tapeless::graph::Fold::Sum, 0)],
-        lane_bytes: 64,
-        ..PassKernels::default()
-    };
+    let mut pass = PassKernels { steps: vec![twice], columns: vec![(0, 0)], accumulators: vec![(Fold::Sum, 0)], lane_bytes: 64, ..PassKernels::default() };
     for backend in native() {
         let executable = backend::prepare::<f64>(backend, &pass);
         let told = executable.describe();
@@ -470,5 +466,41 @@ fn what_it_cannot_do_is_said() {
         let executable = backend::prepare::<f64>(backend, &pass);
         assert!(executable.describe().starts_with(backend.name()), "{}", executable.describe());
         assert_eq!(run(&*executable, &pass, &[&[1.0, 2.0]], &[], &mut [], 2), [3.0f64.to_bits()]);
+    }
+}
+
+/// The address of a column that has no register for it, read before and after a slow path, which has the same scratch register.
+#[test]
+fn a_slow_path_leaves_no_address_behind() {
+    let others = 7;
+    let mut insts = Vec::new();
+    for k in 1..=others {
+        let column = V(insts.len() as u32);
+        insts.push(Inst::Column(Access::fixed(k)));
+        // Read more often, so their addresses are in registers.
+        insts.extend((0..8).map(|n| Inst::Bin(Bin::Mul, V(column.0 + n), column)));
+        insts.push(Inst::Accumulate(Fold::Sum, Access::fixed(k), V(column.0 + 8)));
+    }
+    let x = V(insts.len() as u32);
+    let at = Access::fixed(0);
+    insts.push(Inst::Column(at.clone()));
+    insts.push(Inst::Patch(Slow::Sin, x, x));
+    insts.push(Inst::Column(at.clone()));
+    insts.push(Inst::Bin(Bin::Mul, V(x.0 + 1), V(x.0 + 2)));
+    insts.push(Inst::Accumulate(Fold::Sum, at, V(x.0 + 3)));
+    let pass = PassKernels {
+        steps: vec![Kernel { insts, ..Kernel::default() }],
+        columns: (0..=others as u32).map(|k| (k, 0)).collect(),
+        accumulators: (0..=others as u32).map(|k| (Fold::Sum, k)).collect(),
+        lane_bytes: 64,
+        ..PassKernels::default()
+    };
+    let far = vec![1e13f64; 24];
+    let columns: Vec<&[f64]> = vec![&far; others + 1];
+    let expected = run(&*backend::prepare::<f64>(Backend::Interp, &pass), &pass, &columns, &[], &mut [], 24);
+    let sum = f64::from_bits(expected[0]);
+    assert!((sum / (24.0 * 1e13) - 1e13f64.sin()).abs() < 1e-15, "{sum}");
+    for backend in native() {
+        assert_eq!(run(&*backend::prepare::<f64>(backend, &pass), &pass, &columns, &[], &mut [], 24), expected, "{}", backend.name());
     }
 }

@@ -205,11 +205,10 @@ impl<T: Real> CompiledPass<T> {
     /// set the floating-point environment ([`environment::with_default`]).
     #[inline]
     pub fn run(&self, data: Samples<'_, T>, own: &mut Worker<T>, workers: &Workers<T>, partials: &mut Vec<f64>, results: Results<'_, T>) {
-        let Results { totals, groups, outputs } = results;
-        if outputs.is_empty() && !self.threads_pay(data.len) {
-            self.run_chunk(data, own, totals, groups, &mut []);
+        if results.outputs.is_empty() && !self.threads_pay(data.len) {
+            self.run_chunk(data, own, results.totals, results.groups, &mut []);
         } else {
-            self.run_all(data, own, workers, partials, Results { totals, groups, outputs });
+            self.run_all(data, own, workers, partials, results);
         }
     }
 
