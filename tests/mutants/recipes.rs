@@ -194,12 +194,6 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
     ("atan2", "3.3881317890172014e-21 * 0.5", SCALE),
     ("atan2", "3.094850098213451e26 * 0.5", SCALE),
     ("cbrt", "Bin(Add, _, _) is its operand 0", "of 0, infinities and NaN: a quiet NaN is as good as a signalling one"),
-    ("erf", "Shr(_, 1) is Shr(_, 2)", SPLIT),
-    ("erfc", "Shr(_, 1) is Shr(_, 2)", SPLIT),
-    ("sigmoid", "Shr(_, 1) is Shr(_, 2)", SPLIT),
-    ("softplus", "Shr(_, 1) is Shr(_, 2)", SPLIT),
-    ("log_sigmoid", "Shr(_, 1) is Shr(_, 2)", SPLIT),
-    ("logaddexp", "Shr(_, 1) is Shr(_, 2)", SPLIT),
     ("ln_gamma", "Bin(Sub, _, _) is Bin(Sub, _, _)", "the distance from an integer is squared"),
     ("ln_gamma", "Cmp(Lt, _, _): Always(true)", "scaled up though it needn't be: at most 1/2, it doesn't overflow, and the exponent is taken off again"),
     ("ln_gamma", "Un(Neg, _) is Un(Abs, _)", "the sign is known: ln w below 0, and the sine is made positive after"),
@@ -234,7 +228,6 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
 const CODE: &str = "nothing but the two highest bits is ever set in what is masked";
 const ONE: &str = "the recipe is atan2's, with 1 for the other operand";
 const SCALE: &str = "both are scaled by it, and any power of two that keeps them from over- and underflow will do";
-const SPLIT: &str = "where the power is at most 1, its two factors may be split otherwise";
 const HALF: &str = "the addend is f^2/2 less itself: what `ln_tail` takes off is what this one puts on";
 const EVEN: &str = "it goes into an even power, or an even function";
 const SMALL: &str = "of an order so high nothing but the first of the series' terms shows in f32";

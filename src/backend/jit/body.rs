@@ -82,7 +82,7 @@ pub struct Body<'p, I> {
     pub block: usize,
     /// IR instructions whose loads of a column ask for samples further ahead; none outside of a loop over whole blocks.
     pub asking: &'p [bool],
-    /// Whose pointer `rax` holds: within a block, where nobody else writes it.
+    /// Whose pointer `rax` holds: within a block, where nobody else writes it but a slow path.
     pub(super) in_rax: Option<(Table, Entry)>,
     /// A block's operations are being emitted.
     pub(super) in_block: bool,
@@ -269,50 +269,52 @@ impl<'p, I: Isa> Body<'p, I> {
     /// and the last.
     pub fn address(&mut self, table: Table, entry: Entry) -> MemoryOperand {
         let ahead = (self.block * I::BYTES) as i64;
-        let of = pointed(table, entry);
-        let base = self.pointer(table, of).unwrap_or(Register::RAX);
-        let in_table = matches!(entry, Entry::Fixed(_)) && !matches!(table, Table::Column | Table::Output);
-        if base == Register::RAX && !in_table {
-            self.pointer_into_rax(table, of);
-        }
-        let beyond = if let Entry::Strided(_, n) = entry { i64::from(n) } else { 0 };
-        match (table, entry) {
-            (Table::Column | Table::Output, _) => indexed(base, Register::R8, ahead),
-            (Table::Tile, Entry::Fixed(n)) => indexed(TILES, Register::R8, i64::from(n) * self.sizes.tile as i64 + ahead),
-            (Table::Tile, Entry::Strided(..)) => indexed(base, Register::R8, beyond * self.sizes.tile as i64 + ahead),
-            (Table::Uniform, Entry::Fixed(n)) => memory(Register::RDX, i64::from(n) * self.sizes.number as i64),
-            (Table::Uniform, Entry::Strided(..)) => memory(base, beyond * self.sizes.number as i64),
-            (Table::Accumulator, _) => {
-                let (base, at) = match entry {
-                    Entry::Fixed(n) => (Register::RCX, i64::from(n) * self.sizes.lanes as i64),
-                    Entry::Strided(..) => (base, beyond * self.sizes.lanes as i64),
-                };
-                let at = at + ahead % self.sizes.lanes as i64;
+        let (base, n) = match (table, entry) {
+            (Table::Tile, Entry::Fixed(n)) => (TILES, i64::from(n)),
+            (Table::Uniform, Entry::Fixed(n)) => (Register::RDX, i64::from(n)),
+            (Table::Accumulator, Entry::Fixed(n)) => (Register::RCX, i64::from(n)),
+            (_, Entry::Strided(_, n)) => (self.pointed_to(table, entry), i64::from(n)),
+            (_, Entry::Fixed(_)) => (self.pointed_to(table, entry), 0),
+        };
+        match table {
+            Table::Column | Table::Output => indexed(base, Register::R8, ahead),
+            Table::Tile => indexed(base, Register::R8, n * self.sizes.tile as i64 + ahead),
+            Table::Uniform => memory(base, n * self.sizes.number as i64),
+            Table::Accumulator => {
+                let at = n * self.sizes.lanes as i64 + ahead % self.sizes.lanes as i64;
                 if self.rotating { indexed(base, Register::R11, at) } else { memory(base, at) }
             }
         }
     }
 
-    /// An entry's pointer into `rax`, unless it is there: blocks side by side read the same column one after the other.
-    fn pointer_into_rax(&mut self, table: Table, of: Entry) {
-        if self.in_rax == Some((table, of)) {
-            return;
+    /// The register with an entry's pointer. In `rax` it may be already: blocks side by side read the same column one after the other.
+    fn pointed_to(&mut self, table: Table, entry: Entry) -> Register {
+        let of = pointed(table, entry);
+        if let Some(register) = self.pointer(table, of) {
+            return register;
         }
-        let first = match of {
+        if self.in_rax != Some((table, of)) {
+            self.load_pointer(Register::RAX, table, of);
+            self.in_rax = self.in_block.then_some((table, of));
+        }
+        Register::RAX
+    }
+
+    /// An entry's pointer into a register.
+    pub fn load_pointer(&mut self, into: Register, table: Table, of: Entry) {
+        let columns = matches!(table, Table::Column | Table::Output);
+        let from = match of {
             Entry::Fixed(n) => {
                 let first = words::COLUMNS + if table == Table::Output { self.sizes.columns } else { 0 };
                 memory(Register::RDI, 8 * (first as i64 + i64::from(n)))
             }
             Entry::Strided(k, _) => memory(Register::RSP, self.frame.pointer(k as usize)),
         };
-        self.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, first));
+        self.put(Instruction::with2(Encoding::Mov_r64_rm64, into, from));
         // Of columns, what moves is where their addresses are.
-        if let Entry::Strided(_, n) = of
-            && matches!(table, Table::Column | Table::Output)
-        {
-            self.put(Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, memory(Register::RAX, 8 * i64::from(n))));
+        if let (true, Entry::Strided(_, n)) = (columns, of) {
+            self.put(Instruction::with2(Encoding::Mov_r64_rm64, into, memory(into, 8 * i64::from(n))));
         }
-        self.in_rax = self.in_block.then_some((table, of));
     }
 
     // ---- Values.

@@ -1,11 +1,11 @@
 //! Who lives where, apart from the allocator's vectors: general registers, the words a call is given, the stack frame.
 //!
 //! ```text
-//! rdi  the call's words (below)            rax  scratch: addresses on their way
+//! rdi  the call's words (below)            rax  scratch; the last address that has no register
 //! rsi  constants: a window of 64 bytes of ones and 64 of zeros, then the numbers
 //! rdx  uniforms                            rcx  lanes of the accumulators
 //! r8   the sample, in bytes from the leaf's first      r9   where the loop at hand ends
-//! r10  tile buffers, less the tile's first sample      r11  which lanes of the accumulators the block at hand belongs to
+//! r10  tile buffers, less the tile's first sample, or one more pointer      r11  which lanes of the accumulators the block at hand belongs to
 //! rbx r12 r13 r14 r15 rbp   pointers to columns, outputs and entries at the nest's point, as many as fit
 //!
 //! words:  0 first sample, in bytes   8 end   16 lanes   24 uniforms   32 constants   40 tile buffers   48 mends slow lanes   56 sums

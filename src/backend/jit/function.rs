@@ -309,7 +309,8 @@ impl<'p, I: Isa> Function<'p, I> {
             }
         }
         counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-        let free = (!self.program.uses_tiles()).then_some(TILES);
+        // Several nests in one function find it as they left it.
+        let free = (self.blocks == 0 && !self.program.uses_tiles()).then_some(TILES);
         for ((key, _), register) in counts.into_iter().zip(POINTERS.into_iter().chain(free)) {
             self.body.pointers.push((key, register));
         }
@@ -342,11 +343,10 @@ impl<'p, I: Isa> Function<'p, I> {
     /// Pointers and invariants that are the same for the whole nest.
     pub(super) fn fixed(&mut self) {
         self.body.note(Note::Frame);
-        let fixed: Vec<(Table, u32, Register)> =
-            self.body.pointers.iter().filter_map(|((t, e), r)| if let Entry::Fixed(n) = e { Some((*t, *n, *r)) } else { None }).collect();
-        for (table, n, register) in fixed {
-            let first = words::COLUMNS + if table == Table::Output { self.sizes.columns } else { 0 };
-            self.mov(register, memory(Register::RDI, 8 * (first as i64 + i64::from(n))));
+        for ((table, entry), register) in self.body.pointers.clone() {
+            if matches!(entry, Entry::Fixed(_)) {
+                self.body.load_pointer(register, table, entry);
+            }
         }
         self.invariants(false);
     }
@@ -473,13 +473,9 @@ impl<'p, I: Isa> Function<'p, I> {
     /// Registers that point to what lies at the nest's point, and invariants that are read there.
     fn moving_pointers(&mut self, carried: &[Option<Register>]) {
         self.body.note(Note::Loop);
-        let moving: Vec<(Table, u32, i32, Register)> =
-            self.body.pointers.iter().filter_map(|((t, e), r)| if let Entry::Strided(n, beyond) = e { Some((*t, *n, *beyond, *r)) } else { None }).collect();
-        let moving = moving.into_iter().filter(|(_, n, _, _)| carried[*n as usize].is_none());
-        for (table, n, beyond, register) in moving {
-            self.mov(register, memory(Register::RSP, self.body.frame.pointer(n as usize)));
-            if matches!(table, Table::Column | Table::Output) {
-                self.mov(register, memory(register, 8 * i64::from(beyond)));
+        for ((table, entry), register) in self.body.pointers.clone() {
+            if matches!(entry, Entry::Strided(k, _) if carried[k as usize].is_none()) {
+                self.body.load_pointer(register, table, entry);
             }
         }
         self.invariants(true);

@@ -22,7 +22,7 @@ pub trait Isa: Copy + Send + Sync + 'static {
     const CARRIES: bool;
     /// Bytes that a column is asked for ahead of what is read, where nothing waits in tiles: no nearer and no further.
     const AHEAD: (usize, usize);
-    /// Columns, buffers and outputs of a tile together: they stay in the L2 cache from one step to the next.
+    /// Columns, buffers and outputs of a tile together: they stay near, in the L2 cache of the CPU that was measured, from one step to the next.
     const TILE_BYTES: usize;
 
     /// Vector register `n`.
@@ -70,8 +70,9 @@ impl Isa for Avx2 {
     // Measured (Zen 3 server with 32 KiB of L1, 10^7 samples, one thread, the best of six; ns a sample, the value alone, with 512, 1024, 1536, 2048 bytes and 6 KiB): line through
     // points 0.71, 0.73, 0.82, 0.81, 0.83, `f32` 0.30, 0.34, 0.40, 0.37, 0.36; Gaussian 0.44, 0.49, 0.54, 0.50, 0.50. Logistic on 10 columns: no difference.
     const AHEAD: (usize, usize) = (1 << 10, 1 << 10);
-    // Measured (Zen 3 server with 512 KiB of L2, one thread, the median of seven in turns; ns a sample for 256, 384, 448 KiB): logistic on 100 columns 65.0, 57.9, 57.6, `f32` with 256 and 384 29.1, 27.6; a perceptron of 64 by 64 with 256, 400, 448 KiB 1, 0.96, 0.96 of the time. Eight
-    // columns at a time come from main memory as fast as one does if 384 samples of each follow each other, and take 1.1 times as long with 256, 1.2 with 128.
+    // Measured (Zen 3 server with 512 KiB of L2, one thread, seven in turns; ns a sample, median and best, for 256, 384, 448 KiB): logistic on 100 columns 65.0, 57.9, 57.6 and 56.4, 48.5, 48.4,
+    // `f32` with 256 and 384 29.1, 27.6 and 23.9, 23.5. A perceptron of 64 by 64 with 256, 400, 448 KiB: 1, 0.96, 0.96 of the time; its tiles have 128 samples from 387 KiB on. Eight columns at a time
+    // come from main memory as fast as one does if 384 samples of each follow each other, and take 1.1 times as long with 256, 1.2 with 128. Not measured with less L2: there the tile is in L3.
     const TILE_BYTES: usize = 400 << 10;
 
     fn vector(n: u8) -> Register {

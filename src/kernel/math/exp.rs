@@ -88,12 +88,12 @@ pub(super) fn two_biases<A: Arith>() -> u32 {
     pick::<A, u32>(2046, 254)
 }
 
-/// The powers of two that an exponential may be of.
+/// The powers of two that an exponential is made of.
 #[derive(Clone, Copy)]
 pub(super) enum Powers {
     /// Any.
     All,
-    /// None above `2^0`.
+    /// None above `2^0`: of what isn't positive.
     Below,
 }
 
@@ -101,6 +101,19 @@ pub(super) enum Powers {
 const RAISED: i32 = 64;
 
 impl Powers {
+    /// `x` cut to where the result is neither surely 0 nor surely infinite.
+    #[inline(always)]
+    fn clamp<A: Arith>(self, a: &mut A, x: A::F) -> A::F {
+        let (low, high) = pick::<A, (f64, f64)>((-746.0, 710.0), (-104.0, 89.0));
+        match self {
+            Powers::All => clamp(a, x, low, high),
+            Powers::Below => {
+                let low = a.lit(low);
+                a.max(low, x)
+            }
+        }
+    }
+
     /// What `to_integer` is to add for [`Powers::times`].
     #[inline(always)]
     pub(super) fn bias<A: Arith>(self) -> u32 {
@@ -126,25 +139,10 @@ impl Powers {
     }
 }
 
-/// `x` cut to where the result is neither surely 0 nor surely infinite.
-#[inline(always)]
-fn clamp_exp<A: Arith>(a: &mut A, x: A::F) -> A::F {
-    let (low, high) = pick::<A, (f64, f64)>((-746.0, 710.0), (-104.0, 89.0));
-    clamp(a, x, low, high)
-}
-
-/// The same of what isn't positive.
-#[inline(always)]
-fn clamp_below<A: Arith>(a: &mut A, x: A::F) -> A::F {
-    let low = lit(a, -746.0, -104.0);
-    a.max(low, x)
-}
-
 /// `e^x`.
 #[inline(always)]
 pub fn exp<A: Arith>(a: &mut A, x: A::F) -> A::F {
-    let x = clamp_exp(a, x);
-    exp_within(a, x, Powers::All)
+    exp_of(a, x, Powers::All)
 }
 
 /// `e^-|x|`.
@@ -152,13 +150,13 @@ pub fn exp<A: Arith>(a: &mut A, x: A::F) -> A::F {
 fn exp_of_minus<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let size = a.abs(x);
     let minus = a.neg(size);
-    let x = clamp_below(a, minus);
-    exp_within(a, x, Powers::Below)
+    exp_of(a, minus, Powers::Below)
 }
 
-/// `e^x` for an `x` within [`clamp_exp`]'s limits.
+/// `e^x` by some powers of two.
 #[inline(always)]
-fn exp_within<A: Arith>(a: &mut A, x: A::F, powers: Powers) -> A::F {
+fn exp_of<A: Arith>(a: &mut A, x: A::F, powers: Powers) -> A::F {
+    let x = powers.clamp(a, x);
     let (n, biased) = to_integer(a, x, LOG2_E, powers.bias::<A>());
     let (ln2, ln2_rest) = ln2::<A>();
     let minus_ln2 = a.lit(-ln2);
@@ -174,25 +172,17 @@ fn exp_within<A: Arith>(a: &mut A, x: A::F, powers: Powers) -> A::F {
     powers.times(a, p, biased)
 }
 
-/// `e^(x + rest)` for `pow`, where `rest` is at most a few last places of `x` (and 0 when `x` is infinite).
+/// `e^(x + rest)`, where `rest` is at most a few last places of `x` (and 0 when `x` is infinite).
 #[inline(always)]
-pub(super) fn exp_pair<A: Arith>(a: &mut A, x: A::F, rest: A::F) -> A::F {
-    let x = clamp_exp(a, x);
-    let (sum, tail, biased) = exp_parts(a, x, rest, Powers::All);
+pub(super) fn exp_pair<A: Arith>(a: &mut A, x: A::F, rest: A::F, powers: Powers) -> A::F {
+    let x = powers.clamp(a, x);
+    let (sum, tail, biased) = exp_parts(a, x, rest, powers);
     let p = a.add(sum, tail);
-    Powers::All.times(a, p, biased)
+    powers.times(a, p, biased)
 }
 
-/// The same for an `x` that isn't positive.
-#[inline(always)]
-pub(super) fn exp_pair_below<A: Arith>(a: &mut A, x: A::F, rest: A::F) -> A::F {
-    let x = clamp_below(a, x);
-    let (sum, tail, biased) = exp_parts(a, x, rest, Powers::Below);
-    let p = a.add(sum, tail);
-    Powers::Below.times(a, p, biased)
-}
-
-/// `e^(x + rest)` before its last sum, and what [`Powers::times`] wants, for an `x` within [`clamp_exp`]'s limits.
+/// `e^(x + rest)` before its last sum, and what [`Powers::times`] of the same powers wants. `x` is within the limits of [`Powers::clamp`], or but a little below:
+/// from -749 on, and from -107 on in `f32`.
 ///
 /// The reduced argument and `1 + r` are carried as pairs, so that nothing but `r^2 q(r)` and the last sum round.
 #[inline(always)]

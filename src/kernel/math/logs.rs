@@ -1,7 +1,7 @@
 //! Logarithms of sums of exponentials: `logaddexp` and `log_sigmoid`.
 
 use super::super::arith::Arith;
-use super::exp::{exp_pair_below, softplus};
+use super::exp::{Powers, exp_pair, softplus};
 use super::log::ln_of_one_to_two_pair;
 
 /// `ln(e^x + e^y)`, as the larger plus `ln(1 + e^-|x - y|)`.
@@ -26,7 +26,7 @@ pub fn logaddexp<A: Arith>(a: &mut A, x: A::F, y: A::F) -> A::F {
     let lost = a.select(tame, lost, zero);
     let equal = a.eq(x, y);
     let gap = a.select(equal, zero, gap);
-    let e = exp_pair_below(a, gap, lost);
+    let e = exp_pair(a, gap, lost, Powers::Below);
     let (log, rest) = ln_of_one_to_two_pair(a, e);
     // Where a negative argument and the logarithm cancel, the difference of the leading parts is exact or nearly.
     let part = a.add(large, log);

@@ -6,7 +6,7 @@
 //! `s^4/5 < 2^-12` of the result, is a single number.
 
 use super::super::arith::Arith;
-use super::exp::exp_pair;
+use super::exp::{Powers, exp_pair};
 use super::log::split_any;
 use super::{fast_two_sum, ln2, pick, poly, sign_mask, two_product};
 
@@ -98,7 +98,7 @@ pub fn pow<A: Arith>(a: &mut A, x: A::F, y: A::F) -> A::F {
     let e_size = a.abs(e);
     let tame = a.lt(e_size, bound);
     let e_rest = a.select(tame, e_rest, zero);
-    let power = exp_pair(a, e, e_rest);
+    let power = exp_pair(a, e, e_rest, Powers::All);
     // 1^y = 1 also for a y that is infinite or NaN (the product was NaN), and (-1)^y = +-1.
     let unit = a.eq(size, one);
     let power = a.select(unit, one, power);
