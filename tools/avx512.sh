@@ -1,9 +1,9 @@
 #!/bin/bash
-# Runs the AVX-512 backend where there is no CPU for it: two tests in a Linux guest under the Bochs emulator.
+# Runs the AVX-512 backend where there is no CPU for it: tests in a Linux guest under the Bochs emulator.
 #
 #     tools/avx512.sh [FOLDER]        what is made along the way goes to FOLDER, target/avx512 if it isn't given
 #
-# `agreement` and `parts`, as `cargo test --release` builds them, are the guest's only programs besides busybox. The emulator does some ten million instructions a second, so there are few
+# `agreement`, `parts` and of `native` the slow paths, as `cargo test --release` builds them, are the guest's only programs besides busybox. The emulator does some ten million instructions a second, so there are few
 # cases of the first (TAPELESS_CASES, TAPELESS_SEED): 12 take three minutes. Of the second it is as many as it asks for to have seen every kind. It says nothing about time. Debian's packages: bochs bochs-term bochsbios vgabios isolinux syslinux-common xorriso
 # busybox-static cpio, and a kernel (linux-image-amd64, downloaded and unpacked, not installed). Ends with `avx512: no differences`.
 set -euo pipefail
@@ -25,7 +25,7 @@ root=$out/root
 rm -rf "$root" && mkdir -p "$root"/{bin,proc,sys,dev,tmp}
 cp "$(command -v busybox)" "$root/bin/busybox"
 for applet in sh mount poweroff; do ln -s busybox "$root/bin/$applet"; done
-for test in agreement parts; do
+for test in agreement parts native; do
     built=$(cargo test --release --no-run --test $test 2>&1 | sed -n 's/.*Executable.*(\(.*\))$/\1/p')
     cp "$built" "$root/$test" && strip "$root/$test"
     for library in $(ldd "$built" | grep -o '/lib[^ ]*'); do install -D "$(realpath "$library")" "$root$library"; done
@@ -35,7 +35,7 @@ cat > "$root/init" <<INIT
 export PATH=/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 {
-    TAPELESS_CASES=$cases TAPELESS_SEED=$seed /agreement && TAPELESS_CASES=600 /parts && echo ALL PASSED
+    TAPELESS_CASES=$cases TAPELESS_SEED=$seed /agreement && TAPELESS_CASES=600 /parts && /native a_slow_path && echo ALL PASSED
 } > /dev/ttyS0 2>&1
 # What was written is still on its way.
 busybox sleep 2
