@@ -163,6 +163,13 @@ def log_p(f):
     return (m.log(1 + f) - f + f * f / 2) / f ** 3
 
 
+def log_q(e):
+    """(log(1+e) - e) / e**2 + 5/16."""
+    if abs(e) < mpf("1e-3"):
+        return mpf(5) / 16 + series(lambda j: (-1) ** (j + 1) * mpf(1) / (j + 2), e, 40)
+    return mpf(5) / 16 + (m.log(1 + e) - e) / e ** 2
+
+
 def sin_s(z):
     """(r - sin r) / r**3."""
     return series(lambda j: (-1) ** j / m.factorial(2 * j + 3), z, 30)
@@ -184,6 +191,7 @@ W_EXPM1 = lambda r: r * r / abs(m.expm1(r)) if r else mpf(0)
 W_ATANH = lambda z: z / 2
 W_ATANH_T = lambda z: z * z / 2
 W_LOG = lambda f: abs(f ** 3 / m.log(1 + f)) if f else mpf(0)
+W_LOG_Q = lambda e: e ** 2 / m.log(1 + e) if e else mpf(0)
 W_SIN = lambda z: z / m.sinc(m.sqrt(z)) if z else mpf(0)
 W_COS = lambda z: z * z / m.cos(m.sqrt(z))
 
@@ -256,6 +264,9 @@ ATAN_Z = m.tan(m.pi / 8) ** 2 * mpf("1.0001")
 
 # Numerator and denominator: so many coefficients, and so many after a 1.
 RATIONALS = {
+    # A little beyond 1, where the error changes its sign once more: ln 2 is to be right.
+    "LOGUP64": (log_q, W_LOG_Q, 0, 1 + mpf(1) / 128, 6, 6, 53),
+    "LOGUP32": (log_q, W_LOG_Q, 0, 1 + mpf(1) / 128, 4, 2, 24),
     "TANH64": (TANH_R, W_TANH, 0, TANH_END ** 2, 3, 3, 53),
     "TANH32": (TANH_R, W_TANH, 0, TANH_END ** 2, 2, 2, 24),
 }

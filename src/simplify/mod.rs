@@ -430,8 +430,37 @@ impl Builder<'_> {
             Kind::CurvedData => shape.varies_over_samples() && !facts.affine && !facts.params,
             Kind::UnitAxis => shape.extent_from_right(binding.axis.expect("inside sum_dim") as usize) == 1,
             Kind::NotNegative => facts.not_negative,
+            Kind::OneHot => self.is_one_hot(id, binding.axis.expect("inside sum_dim")),
             Kind::Constant => matches!(self.dag.node(id).op, Op::Const(_)),
         }
+    }
+
+    /// Whether the value is `labels == [0, 1, ..]` along an axis, with an entry for every label: one entry is true, the others are false.
+    fn is_one_hot(&self, id: NodeId, axis: u32) -> bool {
+        let along = |id: NodeId| {
+            let mut node = self.dag.node(id);
+            while let Op::Reshape(_) = node.op {
+                node = self.dag.node(node.args[0]);
+            }
+            node
+        };
+        let shape = self.dag.shape(id);
+        let (entries, node) = (shape.entries(), along(id));
+        if shape.extent_from_right(axis as usize) != entries || node.op != Op::Elem(Elem::Eq) {
+            return false;
+        }
+        let labels = |k: usize| match along(node.args[k]).op {
+            Op::Data(column) => self.dag.data()[column as usize].labels.is_some_and(|limit| limit.below as usize <= entries),
+            _ => false,
+        };
+        let counts_up = |k: usize| match (&along(node.args[k]).op, &along(node.args[k]).args) {
+            (Op::Arrange(a), from) => a.sources.iter().enumerate().all(|(e, source)| {
+                let number = source.map_or(Some(0.0), |(operand, _)| self.dag.as_constant(from[operand as usize]));
+                number == Some(e as f64)
+            }),
+            _ => false,
+        };
+        labels(0) && counts_up(1) || labels(1) && counts_up(0)
     }
 
     fn build(&mut self, pattern: &Pattern, binding: &Binding, steps: &mut u32) -> NodeId {

@@ -11,6 +11,7 @@
 //! | `g` | as `f`, and without parameters |
 //! | `w` | a value with extent 1 along the dimension that `sum_dim` reduces |
 //! | `p` | a value that is never negative: squares, exponentials, sums of such |
+//! | `h` | labels as a vector along the dimension that `sum_dim` reduces: 1 at the label and 0 elsewhere |
 //! | `a b` | a constant |
 //!
 //! `once(..)` is a value that nothing else needs so far: where something does, replacing it would compute it twice.
@@ -121,6 +122,8 @@ pub const RULES: &[Rule] = rules! {
     sum_dim_of_unit_term: "sum_dim(add(w, f))"      => "add(mul(extent, w), sum_dim(f))",   Rounding;
     sum_dim_minus_unit:   "sum_dim(sub(f, w))"      => "sub(sum_dim(f), mul(extent, w))",   Rounding;
     sum_dim_from_unit:    "sum_dim(sub(w, f))"      => "sub(mul(extent, w), sum_dim(f))",   Rounding;
+    pick_of_unit:         "sum_dim(select(h, w, 0))"         => "w",                               ZeroSign;
+    pick_minus_unit:      "sum_dim(select(h, sub(x, w), 0))" => "sub(sum_dim(select(h, x, 0)), w)", ZeroSign;
 };
 
 /// Rules that replace a formula by a stable one. They run before differentiation, so that the gradient is that of the stable formula; beside
@@ -187,6 +190,8 @@ pub enum Kind {
     UnitAxis,
     /// `p`
     NotNegative,
+    /// `h`
+    OneHot,
     /// `a b`
     Constant,
 }
@@ -276,6 +281,7 @@ fn parse<'t>(text: &'t str, names: &mut Vec<&'t str>) -> Pattern {
         "g" => Kind::CurvedData,
         "w" => Kind::UnitAxis,
         "p" => Kind::NotNegative,
+        "h" => Kind::OneHot,
         "a" | "b" => Kind::Constant,
         _ => Kind::Any,
     };

@@ -125,7 +125,7 @@ pub fn mutants(left: &str, right: &str) -> Vec<String> {
 }
 
 /// Left sides that match what they shouldn't: a variable that stands for anything where it stood for what doesn't vary over samples or along
-/// the axis, or a constant. Both sides, renamed.
+/// the axis, labels, or a constant. Both sides, renamed.
 pub fn relaxed(left: &str, right: &str) -> Vec<(String, String)> {
     let (source, target) = (Term::read(left), Term::read(right));
     let mut variables = Vec::new();
@@ -134,6 +134,6 @@ pub fn relaxed(left: &str, right: &str) -> Vec<(String, String)> {
         let head = if term.args.is_empty() && term.head == from { to.into() } else { term.head.clone() };
         Term { head, args: term.args.iter().map(|a| renamed(a, from, to)).collect() }
     }
-    let strict = variables.iter().filter(|v| ["u", "v", "w"].contains(&v.as_str()));
+    let strict = variables.iter().filter(|v| ["u", "v", "w", "h"].contains(&v.as_str()));
     strict.map(|v| (renamed(&source, v, "xx").write(), renamed(&target, v, "xx").write())).collect()
 }

@@ -5,8 +5,9 @@
 
 use crate::random::Numbers;
 use crate::random::bounds::{self, Precision};
+use std::sync::Arc;
 use tapeless::graph::eval::{self, Inputs};
-use tapeless::graph::{Args, Axis, Dag, Fold, NodeId, Op, text, verify};
+use tapeless::graph::{Args, Arrangement, Axis, Dag, Fold, NodeId, Op, text, verify};
 use tapeless::op::Elem;
 use tapeless::shape::Shape;
 use tapeless::simplify::rules::{Change, Compiled, Kind, Pattern, Rule};
@@ -28,6 +29,8 @@ enum Actor {
     /// `sin` of a parameter times a column.
     Curve(&'static [usize]),
     Constant(f64),
+    /// Labels below 3 as a vector of so many entries, its other dimensions of one entry.
+    Hot(&'static [usize]),
 }
 
 /// Who can play a variable of this kind; within `sum_dim` all but unit axes need the axis.
@@ -42,6 +45,7 @@ fn actors(kind: Kind, in_sum_dim: bool) -> &'static [Actor] {
         (Kind::Curved, _) => &[Curve(&[]), Bent(&[3]), Curve(&[2, 1])],
         (Kind::CurvedData, _) => &[Bent(&[]), Bent(&[3]), Bent(&[2, 1])],
         (Kind::NotNegative, _) => &[Invariant(&[]), Invariant(&[3])],
+        (Kind::OneHot, _) => &[Hot(&[3, 1]), Hot(&[1, 3, 1])],
         (Kind::Constant, _) => &[Constant(1.75), Constant(-0.6)],
     }
 }
@@ -117,6 +121,15 @@ impl Stage {
                 self.elem(Elem::Sin, &[wx])
             }
             Actor::Constant(c) => self.dag.constant(c),
+            Actor::Hot(dims) => {
+                let labels = (0..SAMPLES).map(|_| (self.numbers.bits() % 3) as f64).collect();
+                self.inputs.data.push(labels);
+                let label = self.dag.add_labels(&format!("y{}", self.inputs.data.len()), 3, None);
+                let numbers: Vec<NodeId> = (0..3).map(|k| self.dag.constant(f64::from(k))).collect();
+                let sources = (0..3).map(|k| Some((k, 0))).collect();
+                let array = self.push(Op::Arrange(Arc::new(Arrangement { dims: dims.into(), sources })), &numbers).expect("fits");
+                self.elem(Elem::Eq, &[label, array])
+            }
         }
     }
 
@@ -194,7 +207,7 @@ impl RuleSet {
                 tried.played += 1;
                 tried.fired += usize::from(fires);
                 let is_scalar = |a: &Actor| match a {
-                    Actor::Param(d) | Actor::Invariant(d) | Actor::Data(d) | Actor::Bent(d) | Actor::Curve(d) => d.is_empty(),
+                    Actor::Param(d) | Actor::Invariant(d) | Actor::Data(d) | Actor::Bent(d) | Actor::Curve(d) | Actor::Hot(d) => d.is_empty(),
                     Actor::Constant(_) => true,
                 };
                 if cast.iter().all(is_scalar) {

@@ -7,7 +7,7 @@
 
 use super::super::arith::Arith;
 use super::log::ln_of_one_to_two;
-use super::{fast_two_sum, lit, ln2, pick, poly, to_integer, with_sign};
+use super::{fast_two_sum, lit, ln2, pick, poly, sign_mask, to_integer, with_sign};
 use crate::real::Real;
 use std::f64::consts::LOG2_E;
 
@@ -148,8 +148,10 @@ pub fn exp<A: Arith>(a: &mut A, x: A::F) -> A::F {
 /// `e^-|x|`.
 #[inline(always)]
 fn exp_of_minus<A: Arith>(a: &mut A, x: A::F) -> A::F {
-    let size = a.abs(x);
-    let minus = a.neg(size);
+    let sign = sign_mask(a);
+    let bits = a.bits(x);
+    let minus = a.ior(bits, sign);
+    let minus = a.real(minus);
     exp_of(a, minus, Powers::Below)
 }
 
@@ -263,11 +265,13 @@ pub(super) fn quotient<A: Arith>(a: &mut A, top: A::F, top_rest: Option<A::F>, b
     let q = a.mul(top, inverse);
     let minus = a.neg(q);
     let left = a.fma(minus, bottom, top);
-    let rest = match top_rest {
-        Some(top_rest) => a.fma(minus, bottom_rest, top_rest),
-        None => a.mul(minus, bottom_rest),
+    let left = match top_rest {
+        Some(top_rest) => {
+            let rest = a.fma(minus, bottom_rest, top_rest);
+            a.add(left, rest)
+        }
+        None => a.fma(minus, bottom_rest, left),
     };
-    let left = a.add(left, rest);
     a.fma(left, inverse, q)
 }
 

@@ -26,6 +26,19 @@ const LOG32: [f64; 9] = [
     0.0674920454621315,
 ];
 
+/// What the quotient of `LOGUP` is without: about `(ln(1 + e) - e) / e^2` at 1, where it counts most.
+const LOGUP_END: f64 = -5.0 / 16.0;
+
+/// `tools/minimax.py LOGUP64`: `(ln(1 + e) - e) / e^2 + 5/16`, a quotient; relative error of `ln(1 + e)` 2^-55.9.
+const LOGUP64_TOP: [f64; 6] =
+    [-0.18749999999999636, -0.19574330119478658, 0.13412108676483403, 0.21626459104728735, 0.07417683875992025, 0.0069301819458642095];
+const LOGUP64_BOTTOM: [f64; 7] =
+    [1.0, 2.821742050814823, 2.9677845165397914, 1.42699414175584, 0.30519195374444436, 0.022270007627359728, -2.747943676463501e-06];
+
+/// `tools/minimax.py LOGUP32`: relative error 2^-27.6.
+const LOGUP32_TOP: [f64; 4] = [-0.1874997466802597, 0.08512009680271149, 0.11722919344902039, 0.0005045370198786259];
+const LOGUP32_BOTTOM: [f64; 3] = [1.0, 1.3237686157226562, 0.39512476325035095];
+
 /// A positive normal number taken apart as `2^n m`, with `m` in `[sqrt(1/2), sqrt 2)`.
 pub(super) struct Split<A: Arith> {
     /// `m`.
@@ -203,41 +216,21 @@ pub fn ln_1p<A: Arith>(a: &mut A, x: A::F) -> A::F {
     a.select(small, x, result)
 }
 
-/// `1 + e` for `e` in `[0, 1]` as `2^n (1 + f)`: `n`, `f` and the mask of `n = 1`. Exact but for `e` between 0.41 and 1/2, where
-/// `f` may be half of its last place off.
-#[inline(always)]
-fn split_one_to_two<A: Arith>(a: &mut A, e: A::F) -> (A::F, A::F, A::M) {
-    let one = a.lit(1.0);
-    let half = a.lit(0.5);
-    let zero = a.lit(0.0);
-    let limit = a.lit(std::f64::consts::SQRT_2 - 1.0);
-    let large = a.lt(limit, e);
-    let less = a.sub(e, one);
-    let less = a.mul(less, half);
-    let f = a.select(large, less, e);
-    let n = a.select(large, one, zero);
-    (n, f, large)
-}
-
 /// `ln(1 + e)` for `e` in `[0, 1]`.
 #[inline(always)]
 pub(super) fn ln_of_one_to_two<A: Arith>(a: &mut A, e: A::F) -> A::F {
-    let (n, f, _) = split_one_to_two(a, e);
-    combine(a, n, f, None)
+    let (e2, quotient) = ln_quotient(a, e);
+    a.fma(e2, quotient, e)
 }
 
-/// The same before its last sum, and with what `f` lost put back.
+/// `e^2` and `(ln(1 + e) - e) / e^2` for `e` in `[0, 1]`. No power of two is taken out for the larger `e`: a quotient that holds for all of them takes fewer operations;
+/// and added to [`LOGUP_END`] at last, it is so small that its errors hardly count.
 #[inline(always)]
-pub(super) fn ln_of_one_to_two_pair<A: Arith>(a: &mut A, e: A::F) -> (A::F, A::F) {
-    let (n, f, large) = split_one_to_two(a, e);
-    // (e - 1 - 2 f) / 2 is not 0 only for e below 1/2, where 1 / (1 + f) is from 1.33 to 1.41.
-    let one = a.lit(1.0);
-    let two = a.lit(2.0);
-    let double = a.fma(f, two, one);
-    let lost = a.sub(e, double);
-    let slope = a.lit(0.685);
-    let lost = a.mul(lost, slope);
-    let zero = a.lit(0.0);
-    let lost = a.select(large, lost, zero);
-    combine_pair(a, n, f, Some(lost))
+pub(super) fn ln_quotient<A: Arith>(a: &mut A, e: A::F) -> (A::F, A::F) {
+    let e2 = a.mul(e, e);
+    let top = poly(a, e, e2, pick::<A, &[f64]>(&LOGUP64_TOP, &LOGUP32_TOP));
+    let bottom = poly(a, e, e2, pick::<A, &[f64]>(&LOGUP64_BOTTOM, &LOGUP32_BOTTOM));
+    let quotient = a.div(top, bottom);
+    let end = a.lit(LOGUP_END);
+    (e2, a.add(quotient, end))
 }

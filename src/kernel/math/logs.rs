@@ -2,7 +2,7 @@
 
 use super::super::arith::Arith;
 use super::exp::{Powers, exp_pair, softplus};
-use super::log::ln_of_one_to_two_pair;
+use super::log::ln_quotient;
 
 /// `ln(e^x + e^y)`, as the larger plus `ln(1 + e^-|x - y|)`.
 ///
@@ -27,13 +27,13 @@ pub fn logaddexp<A: Arith>(a: &mut A, x: A::F, y: A::F) -> A::F {
     let equal = a.eq(x, y);
     let gap = a.select(equal, zero, gap);
     let e = exp_pair(a, gap, lost, Powers::Below);
-    let (log, rest) = ln_of_one_to_two_pair(a, e);
+    let (e2, quotient) = ln_quotient(a, e);
+    let log = a.fma(e2, quotient, e);
     // Where a negative argument and the logarithm cancel, the difference of the leading parts is exact or nearly.
-    let part = a.add(large, log);
-    let part = a.add(part, rest);
+    let part = a.add(large, e);
+    let part = a.fma(e2, quotient, part);
     let minus_quarter = a.lit(-0.25);
     let bound = a.mul(log, minus_quarter);
-    let log = a.add(log, rest);
     let whole = a.add(large, log);
     let cancels = a.lt(large, bound);
     let result = a.select(cancels, part, whole);

@@ -167,6 +167,14 @@ fn exactly(name: &str, x: f64, y: f64, want: f64) {
 const INF: f64 = f64::INFINITY;
 const NAN: f64 = f64::NAN;
 
+/// Where many a scale starts.
+#[test]
+fn the_logarithm_of_two_is_right() {
+    assert_eq!((eval("softplus", 0.0, 0.0), eval("log_sigmoid", 0.0, 0.0)), (std::f64::consts::LN_2, -std::f64::consts::LN_2));
+    assert_eq!((eval("softplus", 0.0, 0.0), eval("log_sigmoid", 0.0, 0.0)), (std::f32::consts::LN_2, -std::f32::consts::LN_2));
+    assert_eq!((eval("logaddexp", 0.0, 0.0), eval("logaddexp", 0.0, 0.0)), (std::f64::consts::LN_2, std::f32::consts::LN_2));
+}
+
 #[test]
 fn specials_of_one_argument() {
     for (name, cases) in [
