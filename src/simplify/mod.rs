@@ -437,30 +437,25 @@ impl Builder<'_> {
 
     /// Whether the value is `labels == [0, 1, ..]` along an axis, with an entry for every label: one entry is true, the others are false.
     fn is_one_hot(&self, id: NodeId, axis: u32) -> bool {
-        let along = |id: NodeId| {
-            let mut node = self.dag.node(id);
-            while let Op::Reshape(_) = node.op {
-                node = self.dag.node(node.args[0]);
+        let reshaped = |mut id: NodeId| {
+            while let Op::Reshape(_) = self.dag.node(id).op {
+                id = self.dag.node(id).args[0];
             }
-            node
+            id
         };
         let shape = self.dag.shape(id);
-        let (entries, node) = (shape.entries(), along(id));
+        let (entries, node) = (shape.entries(), self.dag.node(reshaped(id)));
         if shape.extent_from_right(axis as usize) != entries || node.op != Op::Elem(Elem::Eq) {
             return false;
         }
-        let labels = |k: usize| match along(node.args[k]).op {
-            Op::Data(column) => self.dag.data()[column as usize].labels.is_some_and(|limit| limit.below as usize <= entries),
-            _ => false,
+        let [a, b] = [0, 1].map(|k| reshaped(node.args[k]));
+        let labels = |id: NodeId| self.dag.labels(id).is_some_and(|limit| limit.below as usize <= entries);
+        let counts_up = |id: NodeId| {
+            let Op::Arrange(arrangement) = &self.dag.node(id).op else { return false };
+            let number = |from: &Option<(u32, u32)>| from.map_or(Some(0.0), |(k, _)| self.dag.as_constant(self.dag.node(id).args[k as usize]));
+            arrangement.sources.iter().enumerate().all(|(e, from)| number(from) == Some(e as f64))
         };
-        let counts_up = |k: usize| match (&along(node.args[k]).op, &along(node.args[k]).args) {
-            (Op::Arrange(a), from) => a.sources.iter().enumerate().all(|(e, source)| {
-                let number = source.map_or(Some(0.0), |(operand, _)| self.dag.as_constant(from[operand as usize]));
-                number == Some(e as f64)
-            }),
-            _ => false,
-        };
-        labels(0) && counts_up(1) || labels(1) && counts_up(0)
+        labels(a) && counts_up(b) || labels(b) && counts_up(a)
     }
 
     fn build(&mut self, pattern: &Pattern, binding: &Binding, steps: &mut u32) -> NodeId {
