@@ -4,7 +4,7 @@ mod random;
 mod rule_check;
 
 use random::{Style, build, check, fail};
-use rule_check::RuleSet;
+use rule_check::{RuleSet, sums_dim};
 use std::cell::{Cell, RefCell};
 use tapeless::graph::{Bits, Dag, Op};
 use tapeless::prelude::*;
@@ -23,7 +23,7 @@ fn every_rule_fires_and_keeps_the_value() {
             println!("{:24} {tried:?}", rule.name);
             assert!(tried.fired > 0, "`{}: {} => {}` never fires: {tried:?}", rule.name, rule.left, rule.right);
             assert!(tried.arrays > 0, "`{}` never fires on anything but scalars", rule.name);
-            assert!(tried.in_sum_dim || tried.scalars > 0, "`{}` never fires on scalars", rule.name);
+            assert!(sums_dim(&set.compiled[index].left) || tried.scalars > 0, "`{}` never fires on scalars", rule.name);
         }
     }
 }
@@ -160,6 +160,31 @@ fn residuals_are_not_taken_apart() {
         let program = loss.compile().unwrap();
         assert_eq!(applied(&program, "sum_of_combination"), 0, "{:?}", program.dag());
     }
+}
+
+/// What looks like one-hot labels and isn't: labels without an entry pick nothing, and an entry that is there twice is picked twice.
+#[test]
+fn only_one_hot_labels_pick_once() {
+    let pick = |numbers: &'static [f64], below: Option<usize>| {
+        let g = Graph::new();
+        let (x, y, s) = (g.data("x"), g.labels("y"), g.param("s"));
+        let all = x * g.array(&[3], &[1.0, 10.0, 100.0]) - s.reshape(&[1]);
+        let limited = below.map_or(g.constant(0.0), |k| 0.0 * y.one_hot(k).sum_dim(-1));
+        let picked = y.number().eq(g.array(&[3], numbers)).select(all, 0.0).sum_dim(-1) + limited;
+        let program = (picked.square().sum() * 1.0).compile().unwrap();
+        let data = program.bind([("x", Columns::from(&[1.0, 2.0])), ("y", Columns::from(&[1u32, 2]))]).unwrap();
+        let (value, grad) = data.value_and_grad(&program.params([("s", 0.5)]).unwrap()).unwrap();
+        (applied(&program, "pick_minus_unit"), value, grad.values()[0])
+    };
+    let (first, second) = (10.0 - 0.5, 200.0 - 0.5);
+    let once = (first * first + second * second, -2.0 * (first + second));
+    // Every label has its entry; labels of 3 and more would have none.
+    assert_eq!(pick(&[0.0, 1.0, 2.0], Some(3)), (1, once.0, once.1));
+    assert_eq!(pick(&[0.0, 1.0, 2.0], None), (0, once.0, once.1));
+    assert_eq!(pick(&[0.0, 1.0, 2.0], Some(4)), (0, once.0, once.1));
+    // Label 1 is in two entries, and label 2 in none.
+    let twice = (10.0 - 0.5) + (100.0 - 0.5);
+    assert_eq!(pick(&[0.0, 1.0, 1.0], Some(3)), (0, twice * twice, -4.0 * twice));
 }
 
 /// `Bits` compares as numbers' bits, so constants of a pattern are found whatever made them.
