@@ -218,6 +218,16 @@ macro_rules! operations {
             /// Every operation once, in the order of the table; an integer attribute is 2.
             pub const ALL: &'static [Elem] = &[ $( Elem::$variant $((two!($aty)))? ),* ];
 
+            /// The position in the table.
+            pub(crate) fn row(self) -> usize {
+                enum Row {
+                    $( $variant ),*
+                }
+                match self {
+                    $( Elem::$variant $((any!($aty)))? => Row::$variant as usize, )*
+                }
+            }
+
             /// The name in the text form, and of the DSL method.
             pub fn name(self) -> &'static str {
                 match self {

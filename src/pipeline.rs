@@ -192,9 +192,8 @@ fn finished(results: &[(&str, Expr<'_>)], asked: Option<Mistake>) -> Result<Dag>
     if !mistakes.is_empty() {
         return Err(Error::Expression(mistakes));
     }
-    let mut dag = graph.dag().clone();
-    dag.set_outputs(results.iter().map(|(name, e)| (name.to_string(), e.id())).collect());
-    let dag = dag.without_dead_nodes();
+    let outputs: Vec<(String, NodeId)> = results.iter().map(|(name, e)| (name.to_string(), e.id())).collect();
+    let dag = graph.dag().for_outputs(&outputs);
     verify::check(&dag, "building");
     Ok(dag)
 }

@@ -113,6 +113,7 @@ fn those_shared() -> Vec<&'static str> {
         tapeless::kernel::uniform::Long<'_>,
         tapeless::kernel::uniform::UniformProgram,
         tapeless::known::Multiply,
+        tapeless::known::Positions,
         tapeless::labels::LabelColumn<'_>,
         tapeless::op::Elem,
         tapeless::pipeline::Options,

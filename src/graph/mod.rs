@@ -9,11 +9,10 @@ pub mod trace;
 pub mod verify;
 
 use crate::error::Place;
-use crate::known::Known;
+use crate::known::Positions;
 use crate::op::Elem;
 use crate::shape::{Dims, Shape};
 use smallvec::SmallVec;
-use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
@@ -232,7 +231,8 @@ pub struct Dag {
     data: Vec<Input>,
     params: Vec<Input>,
     outputs: Vec<(String, NodeId)>,
-    index: Known<(Op, Args), NodeId>,
+    /// Of the first so many nodes: the rest follow when the next one is asked for, since copies are mostly read alone.
+    index: Positions,
 }
 
 impl Dag {
@@ -249,7 +249,7 @@ impl Dag {
     /// Makes room for so many nodes.
     pub(crate) fn reserve(&mut self, nodes: usize) {
         self.nodes.reserve(nodes);
-        self.index.reserve(nodes);
+        self.index = Positions::with_capacity(nodes);
     }
 
     /// All nodes in SSA order.
@@ -352,16 +352,14 @@ impl Dag {
 
     /// The same with the shape that [`Dag::infer`] gave.
     pub(crate) fn push_shaped(&mut self, op: Op, args: Args, shape: Shape, place: Option<Place>) -> NodeId {
-        let id = NodeId::new(self.nodes.len());
-        match self.index.entry((op, args)) {
-            Entry::Occupied(found) => *found.get(),
-            Entry::Vacant(slot) => {
-                let (op, args) = slot.key().clone();
-                slot.insert(id);
-                self.nodes.push(Node { op, args, shape, place });
-                id
-            }
-        }
+        let nodes = &self.nodes;
+        let at = |k: usize| (&nodes[k].op, &nodes[k].args);
+        (self.index.noted()..nodes.len()).for_each(|k| self.index.note(k, at));
+        let found = self.index.find_or_note(&(&op, &args), nodes.len(), at);
+        NodeId::new(found.unwrap_or_else(|| {
+            self.nodes.push(Node { op, args, shape, place });
+            self.nodes.len() - 1
+        }))
     }
 
     /// The shape an operation gives, `None` where the operands don't fit.
@@ -465,12 +463,14 @@ impl Dag {
     pub(crate) fn for_outputs(&self, outputs: &[(String, NodeId)]) -> Dag {
         let live = self.reachable(outputs.iter().map(|(_, id)| *id));
         let mut out = Dag::with_inputs_of(self);
-        out.reserve(live.iter().filter(|l| **l).count());
+        out.nodes.reserve(live.iter().filter(|l| **l).count());
         let mut map: Vec<Option<NodeId>> = vec![None; self.nodes.len()];
         for (k, node) in self.nodes.iter().enumerate() {
             if live[k] {
                 let args = node.args.iter().map(|a| map[a.index()].expect("operands of a live node are live")).collect();
-                map[k] = Some(out.push_shaped(node.op.clone(), args, node.shape.clone(), node.place));
+                // Nodes that differ still do.
+                map[k] = Some(NodeId::new(out.nodes.len()));
+                out.nodes.push(Node { op: node.op.clone(), args, shape: node.shape.clone(), place: node.place });
             }
         }
         for (name, id) in outputs {

@@ -5,18 +5,17 @@ use super::arith::{Arith, Slow};
 use super::contract::contract;
 use super::ir::{Access, Bin, Cmp, Inst, Int, Kernel, Mask, MathFn, Un, V};
 use super::lower::{Math, recipe};
-use crate::known::Known;
+use crate::known::Positions;
 use crate::real::Real;
 use crate::shape::Dims;
 use std::collections::HashSet;
-use std::collections::hash_map::Entry;
 use std::marker::PhantomData;
 
 /// Builds one kernel over lanes of `T`.
 #[derive(Debug)]
 pub struct Builder<T> {
     kernel: Kernel,
-    known: Known<Inst, V>,
+    known: Positions,
     /// Functions become their recipes at once.
     expand: bool,
     /// Values that the graph uses more than once.
@@ -27,7 +26,7 @@ pub struct Builder<T> {
 impl<T: Real> Builder<T> {
     /// An empty kernel with this loop nest.
     pub fn new(dims: Dims) -> Self {
-        Builder { kernel: Kernel { dims, ..Kernel::default() }, known: Known::default(), expand: false, shared: HashSet::new(), number: PhantomData }
+        Builder { kernel: Kernel { dims, ..Kernel::default() }, known: Positions::default(), expand: false, shared: HashSet::new(), number: PhantomData }
     }
 
     /// Adds an instruction, or finds the equal one. Sinks are always added.
@@ -36,14 +35,12 @@ impl<T: Real> Builder<T> {
             self.kernel.insts.push(inst);
             return V(self.kernel.insts.len() as u32 - 1);
         }
-        match self.known.entry(inst) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(free) => {
-                let v = V(self.kernel.insts.len() as u32);
-                self.kernel.insts.push(free.key().clone());
-                *free.insert(v)
-            }
-        }
+        let insts = &self.kernel.insts;
+        let found = self.known.find_or_note(&&inst, insts.len(), |k| &insts[k]);
+        V(found.unwrap_or_else(|| {
+            self.kernel.insts.push(inst);
+            self.kernel.insts.len() - 1
+        }) as u32)
     }
 
     /// A uniform.
@@ -77,7 +74,7 @@ pub fn expand<T: Real>(kernel: &Kernel) -> Kernel {
     builder.expand = true;
     // A recipe is some thirty instructions.
     let functions = kernel.insts.iter().filter(|i| matches!(i, Inst::Math(..))).count();
-    builder.known.reserve(kernel.insts.len() + 30 * functions);
+    builder.known = Positions::with_capacity(kernel.insts.len() + 30 * functions);
     builder.kernel.insts.reserve(kernel.insts.len() + 30 * functions);
     let mut map: Vec<V> = Vec::with_capacity(kernel.insts.len());
     for inst in &kernel.insts {

@@ -2,6 +2,7 @@
 //!
 //! Beside the rules: equal nodes are one node, constants fold, nodes nobody needs go, and repetitions that broadcasting implies are dropped.
 
+mod heads;
 mod hoist;
 pub mod rules;
 mod stable;
@@ -11,11 +12,11 @@ use crate::graph::{Args, Arrangement, Axis, Bits, Dag, Fold, NodeId, Op, verify}
 use crate::known::Known;
 use crate::op::Elem;
 use crate::shape::{Shape, broadcast_entry};
+use heads::{ByHead, Look, by_head, simplifying, stabilising};
 use hoist::Hoist;
 use rules::{Compiled, Kind, Pattern, RULES, Rule, STABLE};
 use smallvec::SmallVec;
 use std::fmt;
-use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
 /// What no pattern can write, by its name in statistics: the counts after those of the rules.
@@ -135,6 +136,8 @@ struct Facts {
     not_negative: bool,
     /// An operand of another node.
     needed: bool,
+    /// What tells most rules at once that they don't fit.
+    look: Look,
 }
 
 struct Builder<'c> {
@@ -175,9 +178,12 @@ impl Builder<'_> {
         }
         self.rough |= *steps == 0;
         if *steps > 0 {
-            let below = |head: Head| args.iter().any(|a| Head::of(&self.dag.node(*a).op) == Some(head));
-            for (needs, rule) in rules_for(self.phase.by_head, &op) {
-                if needs.is_some_and(|head| !below(head)) {
+            let look = |k: usize| args.get(k).map_or(Look::ABSENT, |a| self.facts[a.index()].look);
+            let looks = [look(0), look(1)];
+            for candidate in self.phase.by_head.of(&op) {
+                let rule = candidate.rule;
+                if !candidate.may_fit(looks) {
+                    debug_assert!(self.matches_root(&rule.left, &op, &args).is_none(), "ruled out, and it fits: {:?}", rule.left);
                     continue;
                 }
                 let Some(binding) = self.matches_root(&rule.left, &op, &args) else { continue };
@@ -227,7 +233,8 @@ impl Builder<'_> {
                 _ => false,
             };
             node.args.iter().for_each(|a| self.facts[a.index()].needed = true);
-            self.facts.push(Facts { params, affine, not_negative, needed: false });
+            let look = Look::of(&node.op, node.shape.varies_over_samples());
+            self.facts.push(Facts { params, affine, not_negative, needed: false, look });
         }
         id
     }
@@ -481,65 +488,4 @@ impl Builder<'_> {
             }
         }
     }
-}
-
-/// What a rule's left side starts with.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Head {
-    Elem(Discriminant<Elem>),
-    Sum,
-    SumDim,
-}
-
-impl Head {
-    fn of(op: &Op) -> Option<Head> {
-        match op {
-            Op::Elem(e) => Some(Head::Elem(discriminant(e))),
-            Op::Reduce(Fold::Sum, Axis::Samples) => Some(Head::Sum),
-            Op::Reduce(Fold::Sum, Axis::Dim(_)) => Some(Head::SumDim),
-            _ => None,
-        }
-    }
-
-    fn of_pattern(pattern: &Pattern) -> Option<Head> {
-        match pattern {
-            Pattern::Elem(e, _) => Some(Head::Elem(discriminant(e))),
-            Pattern::Sum(_) => Some(Head::Sum),
-            Pattern::SumDim(_) => Some(Head::SumDim),
-            Pattern::Once(inner) => Head::of_pattern(inner),
-            Pattern::Var(..) | Pattern::Number(_) | Pattern::Count | Pattern::Extent => None,
-        }
-    }
-}
-
-/// Rules by what they start with, each with what one of the operands must start with, if anything.
-type ByHead = Known<Head, Vec<(Option<Head>, &'static Compiled)>>;
-
-fn simplifying() -> &'static ByHead {
-    static MAP: std::sync::OnceLock<ByHead> = std::sync::OnceLock::new();
-    MAP.get_or_init(|| by_head(rules::compiled()))
-}
-
-fn stabilising() -> &'static ByHead {
-    static MAP: std::sync::OnceLock<ByHead> = std::sync::OnceLock::new();
-    MAP.get_or_init(|| by_head(rules::compiled_stable()))
-}
-
-fn by_head(rules: &'static [Compiled]) -> ByHead {
-    let mut map = ByHead::default();
-    for rule in rules {
-        let below = match &rule.left {
-            Pattern::Elem(_, inner) => inner.iter().find_map(Head::of_pattern),
-            Pattern::Sum(inner) | Pattern::SumDim(inner) => Head::of_pattern(inner),
-            _ => None,
-        };
-        let head = Head::of_pattern(&rule.left).expect("a rule starts with an operation");
-        map.entry(head).or_default().push((below, rule));
-    }
-    map
-}
-
-/// The rules whose left side starts with this operation.
-fn rules_for(by_head: &'static ByHead, op: &Op) -> &'static [(Option<Head>, &'static Compiled)] {
-    Head::of(op).and_then(|head| by_head.get(&head)).map_or(&[], Vec::as_slice)
 }
