@@ -226,7 +226,10 @@ pub const MIXTURES: &[Mixture] = &[
     of_gaussians::<100, 64>("[100000, 100, 64]", 100_000, &[("x", 64)]),
 ];
 
-/// A workload's numbers in the type of a program.
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// A workload's numbers in the type of a program, from a cache line on: so are a [`tapeless::data::Frame`]'s.
 pub struct Data<T> {
     reals: Vec<Vec<T>>,
     labels: Vec<u32>,
@@ -236,8 +239,9 @@ pub struct Data<T> {
 impl<T: Real> From<Numbers> for Data<T> {
     fn from(numbers: Numbers) -> Self {
         let cast = |x: Vec<f64>| {
-            let mut out = Vec::with_capacity(x.len());
+            let mut out: Vec<T> = Vec::with_capacity(x.len() + LINE / size_of::<T>());
             on_huge_pages(&mut out);
+            out.resize(out.as_ptr().align_offset(LINE), T::from_f64(0.0));
             out.extend(x.into_iter().map(T::from_f64));
             out
         };
@@ -293,6 +297,7 @@ impl Workload {
     pub fn columns<'d, T: Real>(&self, data: &'d Data<T>, samples: usize) -> Vec<(&'static str, Columns<'d, T>)> {
         let mut columns: Vec<(&str, Columns<'_, T>)> = Vec::new();
         for ((name, entries), numbers) in self.data.iter().zip(&data.reals) {
+            let numbers = &numbers[numbers.as_ptr().align_offset(LINE)..];
             let rows = numbers.len() / entries;
             columns.push((name, (0..*entries).map(|j| &numbers[j * rows..][..samples]).collect::<Vec<&[T]>>().into()));
         }

@@ -29,6 +29,7 @@
 //! # }
 //! ```
 
+mod aligned;
 #[cfg(feature = "csv")]
 mod csv;
 mod density;

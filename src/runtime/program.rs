@@ -118,7 +118,8 @@ impl<T: Real> Program<T> {
         Params::zeros(&self.compiled.grad_layout)
     }
 
-    /// Binds columns, borrowed: checks names and lengths once and computes what depends on data alone.
+    /// Binds columns, borrowed: checks names and lengths once and computes what depends on data alone. Columns may start anywhere; those that start at a
+    /// multiple of 64 bytes, as a [`Frame`](crate::data::Frame)'s and Arrow's do, are read up to a tenth faster.
     ///
     /// # Errors
     /// A column that is unknown, missing, bound twice, of another length than the others or with another number of columns than declared;

@@ -5,10 +5,7 @@ use super::{LEAVES, jam};
 use crate::backend::LEAF;
 use crate::kernel::ir::{Inst, Kernel, PassKernels};
 
-/// Columns, buffers and outputs of a tile together, where sums over a dimension stay in registers, so that a tile is gone through by few blocks at a time: they stay
-/// in the L1 cache. Measured (f64, one thread, Zen 5 server with 48 KiB of L1, 2026-11-22; ms for 24, 32, 48, 64, 256 KiB): softmax of 10 classes 6.2, 6.0, 6.0, 6.6, 7.1. Elsewhere: [`Isa::TILE_BYTES`].
-const TILE_BYTES_OF_SUMS: usize = 40 << 10;
-/// Unless accumulators beyond so many bytes leave the L1 cache in any case, and a longer tile visits them less often: a perceptron of 64 by 64, with
+/// [`Isa::TILE_BYTES_OF_SUMS`] is for no more bytes of accumulators than this: more leave the L1 cache in any case, and a longer tile visits them less often. A perceptron of 64 by 64, with
 /// 28, 64, 256 KiB: 30, 30, 26.
 const FEW_ACCUMULATORS: usize = 64 << 10;
 /// And beyond so many they leave the L2 cache, so that the shortest tile is twice as long: a mixture of 100 Gaussians in 64 dimensions, 4096 samples, with
@@ -41,7 +38,7 @@ pub fn tile<I: Isa>(pass: &PassKernels, size: usize, locals: usize) -> usize {
     }
     let few = pass.accumulators.len() * pass.lane_bytes <= FEW_ACCUMULATORS;
     let sums = few && pass.steps.iter().any(jam::sums_stay);
-    let bytes = if sums { TILE_BYTES_OF_SUMS } else { I::TILE_BYTES };
+    let bytes = if sums { I::TILE_BYTES_OF_SUMS } else { I::TILE_BYTES };
     let fits = bytes / ((pass.columns.len() + pass.made.len() + pass.tiles + pass.outputs + pass.terms()) * size);
     let shortest = if pass.accumulators.len() * pass.lane_bytes > MANY_ACCUMULATORS { 2 * SHORTEST_TILE } else { SHORTEST_TILE };
     (fits / SHORTEST_TILE * SHORTEST_TILE).clamp(shortest, LONGEST_TILE)
