@@ -75,9 +75,12 @@ pub const EQUIVALENT: &[(&str, &str, &str)] = &[
     ("samples.rs: self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, sample, end));", "Swapped|Register", REST),
     ("samples.rs: self.body.code.jump(When::AboveOrEqual, none, Note::Accumulators);", "Jump(Always)", REST),
     ("samples.rs: self.mov(Register::RAX, groups);", "Displaced", REST),
-    ("samples.rs: self.body.put(Instruction::with2(Encoding::Lea_r64_m, end, memory(Register::R8, i64::from(NEAR / group * group))));", "Lea", AT_ONCE),
+    ("samples.rs: self.mov(end, memory(Register::RDI, words::AT_ONCE));", "Displaced|Dropped", AT_ONCE),
+    ("samples.rs: self.body.put(Instruction::with2(Encoding::Add_r64_rm64, end, Register::R8));", "Dropped", AT_ONCE),
+    ("samples.rs: self.mov(ASKED, memory(Register::RDI, words::AT_ONCE));", "Mov", AHEAD),
+    ("samples.rs: self.body.put(Instruction::with2(Encoding::Add_r64_rm64, ASKED, Register::R8));", "Add", AHEAD),
+    ("samples.rs: self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, ASKED, (share * I::BYTES) as i32));", "Add", AHEAD),
     ("samples.rs: self.body.put(Instruction::with2(Encoding::Cmovl_r64_rm64, end, Register::RAX));", "Code(Mov_r64_rm64)", AT_ONCE),
-    ("samples.rs: self.body.put(Instruction::with2(Encoding::Sub_rm64_imm32, end, group));", "Immediate(1)|Immediate(8)", STEPS),
     ("samples.rs: self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, groups));", "Dropped|Displaced|Register", REST),
     (
         "samples.rs: self.body.code.jump(When::Always, done, Note::Accumulators);",
@@ -121,6 +124,7 @@ const DOWN: &str = "the counter goes down to 0 and no further";
 const REST: &str = "decides whether a whole group is taken at once; what isn't is done block by block, to the same bits";
 const NOTHING: &str = "where nothing is left, what follows does nothing";
 const NEAR: &str = "decides whether the loop asks the cache for what comes";
+const AHEAD: &str = "decides which samples to come the cache is asked for";
 const AT_ONCE: &str = "so many samples are gone through in one way before the next";
 const STEPS: &str = "goes on by whole steps to the very end, and not beyond";
 const OFTEN: &str =

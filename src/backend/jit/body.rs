@@ -82,6 +82,8 @@ pub struct Body<'p, I> {
     pub block: usize,
     /// IR instructions whose loads of a column ask for samples further ahead; none outside of a loop over whole blocks.
     pub asking: &'p [bool],
+    /// Where samples are gone through in several ways, those to come are asked for in their order: [`ASKED`] says how far that is, and this is the first block of the way's share.
+    pub asks_apart: Option<usize>,
     /// Whose pointer `rax` holds: within a block, where nobody else writes it but a slow path.
     pub(super) in_rax: Option<(Table, Entry)>,
     /// A block's operations are being emitted.
@@ -92,6 +94,9 @@ pub struct Body<'p, I> {
     pub(super) note: Note,
     isa: PhantomData<I>,
 }
+
+/// How far the samples to come were asked for, where [`Body::asks_apart`] is given.
+pub const ASKED: Register = Register::R11;
 
 /// The mask of a partial block.
 pub fn tail<I: Isa>() -> Register {
@@ -106,11 +111,6 @@ pub fn sound(made: Result<Instruction, IcedError>) -> Instruction {
 /// Memory at a register and a distance.
 pub fn memory(base: Register, displacement: i64) -> MemoryOperand {
     indexed(base, Register::None, displacement)
-}
-
-/// The same registers, another distance.
-fn indexed_again(at: MemoryOperand, displacement: i64) -> MemoryOperand {
-    indexed(at.base, at.index, displacement)
 }
 
 fn indexed(base: Register, index: Register, displacement: i64) -> MemoryOperand {
@@ -148,6 +148,7 @@ impl<'p, I: Isa> Body<'p, I> {
             first: 0,
             block: 0,
             asking: &[],
+            asks_apart: None,
             in_rax: None,
             in_block: false,
             slow: None,
@@ -384,9 +385,10 @@ impl<'p, I: Isa> Body<'p, I> {
         let asks = self.asking.get(self.program.values[v.index()].origin as usize).is_some_and(|asks| *asks);
         // One that is read again was asked for when it was read first.
         let first = self.program.uses(v).first() == Some(&self.now) && !self.program.values[v.index()].again;
-        if asks && first && (self.block * I::BYTES).is_multiple_of(LINE) {
-            let ahead = at.displacement + self.sizes.ahead as i64;
-            self.put(Instruction::with1(Encoding::Prefetcht0_m8, indexed_again(at, ahead)));
+        let (index, from, ahead) = self.asks_apart.map_or((at.index, 0, self.sizes.ahead), |from| (ASKED, from, 0));
+        if asks && first && ((self.block - from) * I::BYTES).is_multiple_of(LINE) {
+            let displacement = at.displacement + ahead as i64 - (from * I::BYTES) as i64;
+            self.put(Instruction::with1(Encoding::Prefetcht0_m8, indexed(at.base, index, displacement)));
         }
     }
 

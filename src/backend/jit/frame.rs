@@ -40,7 +40,8 @@ pub mod words {
     pub const MEND: i64 = 48;
     /// Where the sums go.
     pub const SUMS: i64 = 56;
-    /// Where the columns come from: 0 if they stay in the L2 cache; 1 if not, so that it pays to ask for what comes next; 2 if no cache holds them.
+    /// Where the columns come from: 0 if they stay in the L2 cache; 1 if not, so that it pays to ask for what comes next; 2 if no cache holds them and they
+    /// don't start at its lines.
     pub const FAR: i64 = 64;
     /// Behind the last sample of the leaf at hand: kept by code that runs over several.
     pub const LEAF_END: i64 = 72;
@@ -52,8 +53,10 @@ pub mod words {
     pub const FIRST: i64 = 88;
     /// How many accumulators are to be added up, by the function that does.
     pub const COUNT: i64 = 96;
+    /// Bytes of a column gone through in one way before the next begins, by code that goes through the samples in several: whole groups, more than none.
+    pub const AT_ONCE: i64 = 104;
     /// How many words come before the columns.
-    pub const COLUMNS: usize = 13;
+    pub const COLUMNS: usize = 14;
 }
 
 /// Offsets into the frame.

@@ -1,7 +1,7 @@
 //! The loops over samples at a point of the nest: whole groups of blocks, what is left of them under masks, and leaf by leaf where one function does all.
 
 use super::beside::BLOCKS;
-use super::body::{Rm, memory, tail};
+use super::body::{ASKED, Rm, memory, tail};
 use super::code::{Label, Note, When};
 use super::combine::{Lanes, Sum};
 use super::frame::words;
@@ -13,9 +13,6 @@ use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
 
 /// Operations of an unrolled loop that is there twice, at most: once asking the cache for samples to come, once not.
 const TWICE: usize = 64;
-/// Bytes of a column gone through in one way before the next begins, where there are several; as far ahead each way asks for the lines that it will read. Measured (Zen 3 server with 32 KiB
-/// of L1, line through 100,000 points, `f64`, one thread; ns a sample with 1, 2, 4 KiB, with 4 KiB and nothing asked for, and in one way): 0.24, 0.24, 0.26, 0.30, 0.37.
-const NEAR: i32 = 2048;
 
 impl<I: Isa> Function<'_, I> {
     /// The samples of the range at one point of the nest.
@@ -169,8 +166,9 @@ impl<I: Isa> Function<'_, I> {
         self.body.code.place(done);
     }
 
-    /// The loop over whole groups where the registers hold a part of each accumulator. From a cache: some samples at a time, which stay near, in as many ways, each through its
-    /// share of every group's blocks. From further away memory is what takes the time, and wants each line once: in one way, the accumulators that don't fit in memory.
+    /// The loop over whole groups where the registers hold a part of each accumulator: some samples at a time, which stay near, in as many ways, each through its share of every
+    /// group's blocks. Each asks for its share of as many samples after those, one line after the other, as memory likes it best; and it wants each line once, so columns that come
+    /// from there and don't start at a line are gone through in one way, the accumulators that don't fit in memory.
     fn in_ways(&mut self, group: i32) {
         let (on, far, done) = (self.body.code.label(), self.body.code.label(), self.body.code.label());
         let (end, groups) = (Register::R9, memory(Register::RDI, words::GROUPS_END));
@@ -179,19 +177,22 @@ impl<I: Isa> Function<'_, I> {
         self.body.put(Instruction::with2(Encoding::Mov_rm64_r64, groups, end));
         self.body.code.place(on);
         self.body.put(Instruction::with2(Encoding::Mov_rm64_r64, memory(Register::RDI, words::START), Register::R8));
-        let ahead = std::mem::replace(&mut self.body.sizes.ahead, NEAR as usize);
+        self.mov(ASKED, memory(Register::RDI, words::AT_ONCE));
+        self.body.put(Instruction::with2(Encoding::Add_r64_rm64, ASKED, Register::R8));
         for way in 0..self.ways {
             self.mov(Register::R8, memory(Register::RDI, words::START));
             self.mov(Register::RAX, groups);
-            self.body.put(Instruction::with2(Encoding::Lea_r64_m, end, memory(Register::R8, i64::from(NEAR / group * group))));
+            self.mov(end, memory(Register::RDI, words::AT_ONCE));
+            self.body.put(Instruction::with2(Encoding::Add_r64_rm64, end, Register::R8));
             self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::RAX, end));
             self.body.put(Instruction::with2(Encoding::Cmovl_r64_rm64, end, Register::RAX));
             self.accumulators(way, true);
+            self.body.asks_apart = Some(way * self.unroll / self.ways);
             self.turns(false, group, way, true);
+            self.body.asks_apart = None;
             self.accumulators(way, false);
             self.body.note(Note::Loop);
         }
-        self.body.sizes.ahead = ahead;
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, groups));
         self.body.code.jump(When::Below, on, Note::Loop);
         self.body.code.jump(When::Always, done, Note::Loop);
@@ -236,6 +237,9 @@ impl<I: Isa> Function<'_, I> {
         }
         self.body.first = 0;
         self.body.note(Note::Loop);
+        if self.body.asks_apart.is_some() {
+            self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, ASKED, (share * I::BYTES) as i32));
+        }
         self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, sample, group));
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, sample, end));
         self.body.code.jump(When::Below, turn, Note::Loop);
