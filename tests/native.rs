@@ -84,6 +84,8 @@ fn kernels<T: Real>() -> Vec<PassKernels> {
     let apart = (wide - g.param_with("centres", &[9, 70])).square().sum_dim(-1);
     // Steps that share an outermost loop: components with triangular factors, and experts whose hidden values two sums need.
     let (near, q) = (g.data_with("near", &[14]), g.param_with("q", &[3, 14, 14]).tril());
+    // Fewer columns, read as often, than points of a nest.
+    let broad = near.matmul(g.param_with("n", &[14, 60])).tanh();
     let whitened = q.matmul((near - g.param_with("mu", &[3, 14])).reshape(&[3, 14, 1])).reshape(&[3, 14]);
     let mixture = -(q.diag().ln().sum_dim(-1) - 0.5 * whitened.square().sum_dim(-1)).log_sum_exp_dim(-1).sum();
     let inputs = near.reshape(&[1, 1, 14]);
@@ -102,6 +104,7 @@ fn kernels<T: Real>() -> Vec<PassKernels> {
         mixture,
         experts.square().sum(),
         (hidden.sum_dim(-1) - y).square().sum() + apart.min_dim(-1).sum(),
+        (broad.sum_dim(-1) - y).square().sum(),
         -tapeless::dist::normal(a, b.softplus()).log_prob(x).sum(),
         ((a * x).sin() * (b * y).exp() - x.tanh()).square().sum(),
         (z.softplus() - y * z).sum() + (wide.abs() + 1.0).ln().max_dim(-1).min_samples(),

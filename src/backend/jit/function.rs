@@ -24,6 +24,7 @@ use super::frame::{Frame, words};
 use super::halves::{self, Halves};
 use super::isa::{Isa, Vop};
 use super::machine::{Entry, Home, Kind, Pool, Program, Table, Val};
+use super::tiles::LINE;
 use crate::graph::Fold;
 use crate::kernel::ir::Access;
 use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
@@ -77,6 +78,8 @@ pub struct Role<'p> {
     pub alone: Option<usize>,
     /// The IR instructions that ask the cache for samples further ahead.
     pub asking: &'p [bool],
+    /// Columns, the first and how many, that the points of its nest ask the cache for, a tile ahead.
+    pub ahead: Option<(usize, usize)>,
     /// How many blocks go through the nest together, if not all do.
     pub blocks: usize,
     /// It takes one turn of its outermost loop, which the call's words say.
@@ -144,6 +147,8 @@ pub(super) struct Function<'p, I> {
     pub(super) blocks: usize,
     /// The outermost loop takes one turn, which the call's words say.
     one_turn: bool,
+    /// Columns, the first and how many, that the points of the nest ask the cache for, a tile ahead.
+    asks_columns: Option<(usize, usize)>,
     /// At a point of the nest the cache is asked for the next one's accumulators.
     pub(super) asks_accumulators: bool,
     /// Sums through tile buffers that those blocks keep in registers.
@@ -183,6 +188,7 @@ impl<'p, I: Isa> Function<'p, I> {
             kept: Vec::new(),
             blocks: role.blocks,
             one_turn: role.one_turn,
+            asks_columns: role.ahead,
             asks_accumulators: role.many_accumulators,
             sums: Vec::new(),
             starts_sums: false,
@@ -419,6 +425,9 @@ impl<'p, I: Isa> Function<'p, I> {
             self.body.code.place(label);
             labels.push(label);
         }
+        if let ([points], Some((first, len))) = (&dims[..], self.asks_columns) {
+            self.ask_columns(*points, first, len);
+        }
         self.moving_pointers(&carried);
         match samples {
             Samples::All => self.point(true),
@@ -451,6 +460,27 @@ impl<'p, I: Isa> Function<'p, I> {
                 self.sums_to_and_fro(false);
             }
         }
+    }
+
+    /// At each of so many points: asks the cache for the next tile of a share of these columns.
+    fn ask_columns(&mut self, points: usize, first: usize, len: usize) {
+        let done = self.body.code.label();
+        // Goes down from the number of points to 1.
+        self.mov(Register::RAX, memory(Register::RSP, self.body.frame.counter(0)));
+        for column in (0..len).step_by(points) {
+            if column + points > len {
+                self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, Register::RAX, (len - column) as i32));
+                self.body.code.jump(When::Above, done, Note::Loop);
+            }
+            let word = 8 * (words::COLUMNS + first + column - 1) as i64;
+            let pointer = MemoryOperand::new(Register::RDI, Register::RAX, 8, word, 1, false, Register::None);
+            self.mov(Register::R11, pointer);
+            self.body.put(Instruction::with2(Encoding::Add_r64_rm64, Register::R11, memory(Register::RDI, words::START)));
+            for line in (0..self.sizes.ahead).step_by(LINE) {
+                self.body.put(Instruction::with1(Encoding::Prefetcht0_m8, memory(Register::R11, (self.sizes.ahead + line) as i64)));
+            }
+        }
+        self.body.code.place(done);
     }
 
     /// For each strided address the register that it stays in through the innermost loop of some blocks, if it does: a column's is only where its address is found.

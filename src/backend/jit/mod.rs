@@ -177,6 +177,8 @@ impl<T: Real> Jit<T> {
         // Each step's kernels, and which of their loads ask the cache for the samples to come.
         let kernels: Vec<Vec<Vec<Jammed>>> = jammed::<T>(pass, &runs, I::GROUP);
         let mut asking = asking(kernels.iter().flatten().flatten().map(|j| &j.kernel), pass.columns.len()).into_iter();
+        let units: Vec<&Vec<Jammed>> = kernels.iter().flatten().collect();
+        let apart = if runs.iter().all(|run| run.turns.is_none()) { tiles::apart(&units, pass.columns.len()) } else { None };
         let ahead = if pass.tiles == 0 { tiles::ahead::<I>(pass.columns.len()) } else { tile * size };
         let columns = pass.columns.len() + pass.made.len();
         let sizes = Sizes { double: T::DOUBLE, number: size, tile: pitch(tile, size) * size, lanes: lanes * size, columns, ahead, leaf: LEAF * size };
@@ -199,18 +201,21 @@ impl<T: Real> Jit<T> {
             let alone = pass.steps.len() == 1 && parts.len() == 1 && !extremes;
             let mut started = true;
             for unit in parts {
+                let n = steps.len();
                 let mut programs = Vec::with_capacity(unit.len());
                 let mut asks: Vec<bool> = Vec::new();
                 for (part, asking) in unit.iter().zip(&mut asking) {
                     let mut program = Program::new::<T>(&part.kernel, &mut pool, I::MASKS)?;
                     program.after(asks.len() as u32);
                     programs.push((program, part.first));
-                    asks.extend(asking);
+                    let copies = apart.as_ref().is_some_and(|apart| apart.copies.contains(&n));
+                    asks.extend(asking.into_iter().map(|asks| asks && !copies));
                 }
                 let role = Role {
                     whole: !by_tiles,
                     alone: alone.then_some(pass.accumulators.len()),
                     asking: &asks,
+                    ahead: apart.as_ref().filter(|apart| apart.by == n).map(|apart| (apart.columns.start, apart.columns.len())),
                     blocks: unit[0].blocks,
                     one_turn: turns.is_some(),
                     many_accumulators: many,
