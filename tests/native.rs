@@ -427,6 +427,21 @@ fn the_listing_shows_code_beside_its_kernel() {
 }
 
 #[test]
+fn copied_columns_are_asked_for_while_something_is_computed() {
+    let g = Graph::new();
+    let hidden = g.data_with("x", &[20]).matmul(g.param_with("w", &[20, 48])).tanh();
+    let loss = (hidden.sum_dim(-1) - g.data("y")).square().sum();
+    for backend in native() {
+        let listing = Options::new().backend(backend).compile(loss).unwrap().assembly();
+        let steps: Vec<&str> = listing.split("\nstep ").skip(1).collect();
+        let asking: Vec<usize> = (0..steps.len()).filter(|n| steps[*n].contains("prefetcht0 [r11")).collect();
+        let [by] = asking[..] else { panic!("steps {asking:?} ask\n{listing}") };
+        // The first step copies; the one that asks has the quotient of `tanh`.
+        assert!(!steps[0].contains("prefetch") && !steps[0].contains("fmadd") && steps[by].contains("vdivpd"), "{listing}");
+    }
+}
+
+#[test]
 fn the_same_program_is_the_same_code() {
     let g = Graph::new();
     let (x, y) = (g.data_with("x", &[10]), g.data("y"));

@@ -20,7 +20,7 @@ pub struct Frame<T: Real = f64> {
 }
 
 impl<T: Real> Frame<T> {
-    /// A frame of these columns.
+    /// A frame of these columns. Those that don't start at a cache line are copied, for kernels read them faster from there.
     ///
     /// # Errors
     /// [`Error::ColumnLength`] for columns of different lengths, [`Error::RepeatedColumn`] for a name given twice.
@@ -32,7 +32,7 @@ impl<T: Real> Frame<T> {
         Ok(frame)
     }
 
-    /// The frame with a further column.
+    /// The frame with a further column, copied as in [`Frame::new`].
     ///
     /// ```
     /// use tapeless::data::Frame;

@@ -246,8 +246,9 @@ impl Dag {
         Dag { data: other.data.clone(), params: other.params.clone(), ..Self::default() }
     }
 
-    /// Makes room for so many nodes.
+    /// Makes room for so many nodes, before the first.
     pub(crate) fn reserve(&mut self, nodes: usize) {
+        debug_assert!(self.nodes.is_empty(), "what was indexed would be indexed again");
         self.nodes.reserve(nodes);
         self.index = Positions::with_capacity(nodes);
     }

@@ -75,16 +75,18 @@ pub const EQUIVALENT: &[(&str, &str, &str)] = &[
     ("samples.rs: self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, sample, end));", "Swapped|Register", REST),
     ("samples.rs: self.body.code.jump(When::AboveOrEqual, none, Note::Accumulators);", "Jump(Always)", REST),
     ("samples.rs: self.mov(Register::RAX, groups);", "Displaced", REST),
-    ("function.rs: self.mov(Register::RAX, memory(Register::RSP, self.body.frame.counter(0)));", "Mov", AHEAD),
-    ("function.rs: self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, Register::RAX, (len - column) as i32));", "Cmp", AHEAD),
-    ("function.rs: self.body.code.jump(When::Above, done, Note::Loop);", "jump", AHEAD),
+    ("function.rs: self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, memory(Register::RDI, words::FAR), 1));", "Cmp", NEAR),
+    ("function.rs: self.body.code.jump(When::Below, done, Note::Loop);", "jump", NEAR),
+    ("function.rs: self.mov(Register::RAX, memory(Register::RSP, self.body.frame.counter(0)));", "Mov", SHARE),
+    ("function.rs: self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, Register::RAX, limit as i32));", "Cmp", SHARE),
+    ("function.rs: self.body.code.jump(When::Above, done, Note::Loop);", "jump", SHARE),
     ("function.rs: self.mov(Register::R11, pointer);", "Mov", AHEAD),
     ("function.rs: self.body.put(Instruction::with2(Encoding::Add_r64_rm64, Register::R11, memory(Register::RDI, words::START)));", "Add", AHEAD),
     ("samples.rs: self.mov(end, memory(Register::RDI, words::AT_ONCE));", "Displaced|Dropped", AT_ONCE),
     ("samples.rs: self.body.put(Instruction::with2(Encoding::Add_r64_rm64, end, Register::R8));", "Dropped", AT_ONCE),
     ("samples.rs: self.mov(ASKED, memory(Register::RDI, words::AT_ONCE));", "Mov", AHEAD),
     ("samples.rs: self.body.put(Instruction::with2(Encoding::Add_r64_rm64, ASKED, Register::R8));", "Add", AHEAD),
-    ("samples.rs: self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, ASKED, (share * I::BYTES) as i32));", "Add", AHEAD),
+    ("samples.rs: self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, ASKED, (share * I::BYTES).max(LINE) as i32));", "Add", AHEAD),
     ("samples.rs: self.body.put(Instruction::with2(Encoding::Cmovl_r64_rm64, end, Register::RAX));", "Code(Mov_r64_rm64)", AT_ONCE),
     ("samples.rs: self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::R8, groups));", "Dropped|Displaced|Register", REST),
     (
@@ -130,6 +132,7 @@ const REST: &str = "decides whether a whole group is taken at once; what isn't i
 const NOTHING: &str = "where nothing is left, what follows does nothing";
 const NEAR: &str = "decides whether the loop asks the cache for what comes";
 const AHEAD: &str = "decides which samples to come the cache is asked for";
+const SHARE: &str = "decides which column's address is read to ask for what comes; that it is one of the columns' is tested of `shares`";
 const AT_ONCE: &str = "so many samples are gone through in one way before the next";
 const STEPS: &str = "goes on by whole steps to the very end, and not beyond";
 const OFTEN: &str =

@@ -5,13 +5,14 @@
 //! rsi  constants: a window of 64 bytes of ones and 64 of zeros, then the numbers
 //! rdx  uniforms                            rcx  lanes of the accumulators
 //! r8   the sample, in bytes from the leaf's first      r9   where the loop at hand ends
-//! r10  tile buffers, less the tile's first sample, or one more pointer      r11  which lanes of the accumulators the block at hand belongs to
+//! r10  tile buffers, less the tile's first sample, or one more pointer      r11  which lanes of the accumulators the block at hand belongs to; how far samples were
+//!      asked for in several ways; scratch between blocks
 //! rbx r12 r13 r14 r15 rbp   pointers to columns, outputs and entries at the nest's point, as many as fit
 //!
 //! words:  0 first sample, in bytes   8 end   16 lanes   24 uniforms   32 constants   40 tile buffers   48 mends slow lanes   56 sums
-//!         64 whether the columns are too large for a cache   72 end of the leaf at hand   80 turn of the outermost loop
-//!         88 whether the lanes hold nothing yet   96 how many accumulators to add up
-//!         104.. columns, each at the first sample, then outputs
+//!         64 where the columns come from   72 end of the leaf at hand   80 turn of the outermost loop
+//!         88 whether the lanes hold nothing yet   96 how many accumulators to add up   104 bytes gone through in one way
+//!         112.. columns, each at the first sample, then outputs
 //!
 //! rsp (64-byte aligned):
 //!   one pointer for each strided address; one counter for each loop of the nest

@@ -24,11 +24,12 @@ use super::frame::{Frame, words};
 use super::halves::{self, Halves};
 use super::isa::{Isa, Vop};
 use super::machine::{Entry, Home, Kind, Pool, Program, Table, Val};
-use super::tiles::LINE;
+use super::tiles::{LINE, shares};
 use crate::graph::Fold;
 use crate::kernel::ir::Access;
 use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// Registers that stay free for a block's values and copies, however much could be pinned.
 const WORKING: usize = 6;
@@ -78,8 +79,8 @@ pub struct Role<'p> {
     pub alone: Option<usize>,
     /// The IR instructions that ask the cache for samples further ahead.
     pub asking: &'p [bool],
-    /// Columns, the first and how many, that the points of its nest ask the cache for, a tile ahead.
-    pub ahead: Option<(usize, usize)>,
+    /// Columns that the points of its nest ask the cache for, a tile ahead.
+    pub asks_columns: Option<&'p Range<usize>>,
     /// How many blocks go through the nest together, if not all do.
     pub blocks: usize,
     /// It takes one turn of its outermost loop, which the call's words say.
@@ -147,8 +148,8 @@ pub(super) struct Function<'p, I> {
     pub(super) blocks: usize,
     /// The outermost loop takes one turn, which the call's words say.
     one_turn: bool,
-    /// Columns, the first and how many, that the points of the nest ask the cache for, a tile ahead.
-    asks_columns: Option<(usize, usize)>,
+    /// Columns that the points of the nest ask the cache for, a tile ahead.
+    asks_columns: Option<&'p Range<usize>>,
     /// At a point of the nest the cache is asked for the next one's accumulators.
     pub(super) asks_accumulators: bool,
     /// Sums through tile buffers that those blocks keep in registers.
@@ -188,7 +189,7 @@ impl<'p, I: Isa> Function<'p, I> {
             kept: Vec::new(),
             blocks: role.blocks,
             one_turn: role.one_turn,
-            asks_columns: role.ahead,
+            asks_columns: role.asks_columns,
             asks_accumulators: role.many_accumulators,
             sums: Vec::new(),
             starts_sums: false,
@@ -425,8 +426,8 @@ impl<'p, I: Isa> Function<'p, I> {
             self.body.code.place(label);
             labels.push(label);
         }
-        if let ([points], Some((first, len))) = (&dims[..], self.asks_columns) {
-            self.ask_columns(*points, first, len);
+        if let ([points], Some(columns)) = (&dims[..], self.asks_columns) {
+            self.ask_columns(*points, columns.clone());
         }
         self.moving_pointers(&carried);
         match samples {
@@ -462,17 +463,20 @@ impl<'p, I: Isa> Function<'p, I> {
         }
     }
 
-    /// At each of so many points: asks the cache for the next tile of a share of these columns.
-    fn ask_columns(&mut self, points: usize, first: usize, len: usize) {
+    /// At each of so many points: asks the cache for the next tile of a share of these columns, if they come from further than a cache.
+    fn ask_columns(&mut self, points: usize, columns: Range<usize>) {
+        assert!(columns.end <= self.sizes.columns, "columns {columns:?} of {}", self.sizes.columns);
         let done = self.body.code.label();
+        self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, memory(Register::RDI, words::FAR), 1));
+        self.body.code.jump(When::Below, done, Note::Loop);
         // Goes down from the number of points to 1.
         self.mov(Register::RAX, memory(Register::RSP, self.body.frame.counter(0)));
-        for column in (0..len).step_by(points) {
-            if column + points > len {
-                self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, Register::RAX, (len - column) as i32));
+        for (from, limit) in shares(columns, points) {
+            if let Some(limit) = limit {
+                self.body.put(Instruction::with2(Encoding::Cmp_rm64_imm32, Register::RAX, limit as i32));
                 self.body.code.jump(When::Above, done, Note::Loop);
             }
-            let word = 8 * (words::COLUMNS + first + column - 1) as i64;
+            let word = 8 * (words::COLUMNS + from - 1) as i64;
             let pointer = MemoryOperand::new(Register::RDI, Register::RAX, 8, word, 1, false, Register::None);
             self.mov(Register::R11, pointer);
             self.body.put(Instruction::with2(Encoding::Add_r64_rm64, Register::R11, memory(Register::RDI, words::START)));

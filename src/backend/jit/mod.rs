@@ -178,7 +178,7 @@ impl<T: Real> Jit<T> {
         let kernels: Vec<Vec<Vec<Jammed>>> = jammed::<T>(pass, &runs, I::GROUP);
         let mut asking = asking(kernels.iter().flatten().flatten().map(|j| &j.kernel), pass.columns.len()).into_iter();
         let units: Vec<&Vec<Jammed>> = kernels.iter().flatten().collect();
-        let apart = if runs.iter().all(|run| run.turns.is_none()) { tiles::apart(&units, pass.columns.len()) } else { None };
+        let apart = if runs.iter().all(|run| run.turns.is_none()) { tiles::apart(&units, pass.columns.len(), tile * size) } else { None };
         let ahead = if pass.tiles == 0 { tiles::ahead::<I>(pass.columns.len()) } else { tile * size };
         let columns = pass.columns.len() + pass.made.len();
         let sizes = Sizes { double: T::DOUBLE, number: size, tile: pitch(tile, size) * size, lanes: lanes * size, columns, ahead, leaf: LEAF * size };
@@ -202,20 +202,20 @@ impl<T: Real> Jit<T> {
             let mut started = true;
             for unit in parts {
                 let n = steps.len();
+                let copies = apart.as_ref().is_some_and(|apart| apart.copies.contains(&n));
                 let mut programs = Vec::with_capacity(unit.len());
                 let mut asks: Vec<bool> = Vec::new();
                 for (part, asking) in unit.iter().zip(&mut asking) {
                     let mut program = Program::new::<T>(&part.kernel, &mut pool, I::MASKS)?;
                     program.after(asks.len() as u32);
                     programs.push((program, part.first));
-                    let copies = apart.as_ref().is_some_and(|apart| apart.copies.contains(&n));
                     asks.extend(asking.into_iter().map(|asks| asks && !copies));
                 }
                 let role = Role {
                     whole: !by_tiles,
                     alone: alone.then_some(pass.accumulators.len()),
                     asking: &asks,
-                    ahead: apart.as_ref().filter(|apart| apart.by == n).map(|apart| (apart.columns.start, apart.columns.len())),
+                    asks_columns: apart.as_ref().filter(|apart| apart.by == n).map(|apart| &apart.columns),
                     blocks: unit[0].blocks,
                     one_turn: turns.is_some(),
                     many_accumulators: many,
@@ -422,9 +422,10 @@ impl<T: Real> Jit<T> {
         fixed[words::CONSTANTS as usize / 8] = self.constants.as_ptr() as usize;
         fixed[words::MEND as usize / 8] = self.mend;
         let bytes = leaf.columns.first().map_or(0, |column| size_of_val(*column) * self.columns);
-        let (cached, split) = (bytes <= CACHED, leaf.columns.first().is_some_and(|column| column.as_ptr().align_offset(LINE) != 0));
+        let cached = bytes <= CACHED;
+        let split = !cached && data.iter().any(|word| !word.is_multiple_of(LINE));
         // A buffer of rows is near, and filled from lines asked for in time.
-        fixed[words::FAR as usize / 8] = if leaf.rows.is_some() { 0 } else { usize::from(bytes > NEAR) + usize::from(!cached && split) };
+        fixed[words::FAR as usize / 8] = if leaf.rows.is_some() { 0 } else { usize::from(bytes > NEAR) + usize::from(split) };
         fixed[words::AT_ONCE as usize / 8] = AT_ONCE[usize::from(!cached)];
         if leaf.len == 0 {
             self.folds.iter().zip(sums).for_each(|(fold, sum)| *sum = fold.identity());
@@ -482,7 +483,7 @@ impl<T: Real> Jit<T> {
                 words[words::FIRST as usize / 8] = usize::from(done == 0);
                 // SAFETY: `step.offset` is where `compile` had a function for this target encoded. The words were just filled in: columns and
                 // outputs cut to the leaf's samples, of which `done..done + n` are a part, or a buffer that holds those, lanes, tile buffers and uniforms of the lengths
-                // asserted above, which `check` held every access against; none of them is looked at until the function returns.
+                // asserted above, which `check` held every access against, and `ask_columns` the columns it asks for; none of them is looked at until the function returns.
                 unsafe { call::call(&self.pages, step.offset, self.target, words) };
             }
             done += n;

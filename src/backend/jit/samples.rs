@@ -187,8 +187,10 @@ impl<I: Isa> Function<'_, I> {
             self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, Register::RAX, end));
             self.body.put(Instruction::with2(Encoding::Cmovl_r64_rm64, end, Register::RAX));
             self.accumulators(way, true);
-            self.body.asks_apart = Some(way * self.unroll / self.ways);
-            self.turns(false, group, way, true);
+            // A share of less than a line is asked for with its neighbour's.
+            let from = way * self.unroll / self.ways;
+            self.body.asks_apart = Some(from);
+            self.turns(false, group, way, (from * I::BYTES).is_multiple_of(LINE));
             self.body.asks_apart = None;
             self.accumulators(way, false);
             self.body.note(Note::Loop);
@@ -238,7 +240,7 @@ impl<I: Isa> Function<'_, I> {
         self.body.first = 0;
         self.body.note(Note::Loop);
         if self.body.asks_apart.is_some() {
-            self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, ASKED, (share * I::BYTES) as i32));
+            self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, ASKED, (share * I::BYTES).max(LINE) as i32));
         }
         self.body.put(Instruction::with2(Encoding::Add_rm64_imm32, sample, group));
         self.body.put(Instruction::with2(Encoding::Cmp_r64_rm64, sample, end));

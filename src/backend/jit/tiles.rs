@@ -51,32 +51,41 @@ pub fn pitch(tile: usize, size: usize) -> usize {
     ((tile * size).div_ceil(LINE) | 1) * LINE / size
 }
 
-/// Operations of a step, at least, at whose points the next tile's copied columns are asked for: enough to hide that.
-const LONG_ENOUGH: usize = 16;
-/// Columns asked for at one point, at most.
-const ASKED_AT_ONCE: usize = 8;
+/// Operations of a step for each cache line that its points ask for, at least: enough to hide that.
+const A_LINE: usize = 16;
+/// Lines asked for at one point, at most.
+const LINES_AT_ONCE: usize = 256;
 
-/// Columns that the points of a step's nest ask the cache for, a tile ahead: those that steps do nothing but copy, by the step that computes longest. Asked for where they are copied, all
-/// at once, they make the copy wait for memory. Measured (perceptron of 64 by 64, 10^5 samples, Zen 5 server, ns a sample where they are copied, and so,
-/// with one thread and with two): `f64` 216, 193; 113, 103, `f32` 105, 96; 56, 51, as in cache; with AVX2 on the same server 410, 392, `f32` 195, 191.
-pub fn apart(units: &[&Vec<Jammed>], columns: usize) -> Option<Apart> {
-    // Nothing but loads and stores, of several points at once.
-    let copied = |unit: &&Vec<Jammed>| {
+/// Columns that the points of a step's nest ask the cache for, a tile of `tile` bytes ahead: those that other steps do nothing but copy, by the step that computes longest. Asked for where they are
+/// copied, all at once, they make the copy wait for memory. Measured (perceptron of 64 by 64, 10^5 samples, Zen 5 server, ns a sample where they are copied, and so, with one thread and with two):
+/// `f64` 216, 193; 113, 103, `f32` 105, 96; 56, 51, as in cache; with AVX2 on the same server 410, 392, `f32` 195, 191.
+pub fn apart(units: &[&Vec<Jammed>], columns: usize, tile: usize) -> Option<Apart> {
+    // What functions do nothing but copy, several points at once.
+    let copied = |unit: &Vec<Jammed>| -> Vec<usize> {
         let kernels = || unit.iter().map(|part| &part.kernel);
         let copies = kernels().flat_map(|kernel| &kernel.insts).all(|inst| matches!(inst, Inst::Column(_) | Inst::Store(..)));
-        copies.then(|| kernels().flat_map(|kernel| kernel.insts.iter().flat_map(|inst| reached(kernel, inst))).filter(|c| *c < columns).collect::<Vec<_>>())
+        let read = kernels().flat_map(|kernel| kernel.insts.iter().flat_map(|inst| reached(kernel, inst)));
+        if copies { read.collect() } else { Vec::new() }
     };
-    let copies: Vec<usize> = (0..units.len()).filter(|n| copied(&units[*n]).is_some()).collect();
-    let all: Vec<usize> = units.iter().filter_map(copied).flatten().collect();
-    let columns = *all.iter().min()?..*all.iter().max()? + 1;
+    let each: Vec<Vec<usize>> = units.iter().map(|unit| copied(unit)).collect();
+    let mut all: Vec<usize> = each.iter().flatten().copied().filter(|c| *c < columns).collect();
+    all.sort_unstable();
+    all.dedup();
+    let columns = all.chunk_by(|a, b| a + 1 == *b).max_by_key(|run| run.len()).map(|run| run[0]..run[run.len() - 1] + 1)?;
+    let computes = |inst: &&Inst| !matches!(inst, Inst::Column(_) | Inst::Tile(_) | Inst::Uniform(_) | Inst::Const(_) | Inst::Store(..));
     let long = |unit: &Vec<Jammed>| match &unit[..] {
         [Jammed { kernel, blocks: 0, .. }] => match kernel.dims[..] {
-            [points] if kernel.insts.len() >= LONG_ENOUGH && columns.len().div_ceil(points) <= ASKED_AT_ONCE => Some(points * kernel.insts.len()),
+            [points] => {
+                let operations = points * kernel.insts.iter().filter(computes).count();
+                let fits = operations >= A_LINE * columns.len() && columns.len().div_ceil(points) * tile.div_ceil(LINE) <= LINES_AT_ONCE;
+                fits.then_some(operations)
+            }
             _ => None,
         },
         _ => None,
     };
-    let (by, _) = units.iter().enumerate().filter_map(|(n, unit)| Some((n, long(unit)?))).max_by_key(|(_, cost)| *cost)?;
+    let (by, _) = units.iter().enumerate().filter_map(|(n, unit)| Some((n, long(unit)?))).max_by_key(|(_, operations)| *operations)?;
+    let copies = (0..each.len()).filter(|n| !each[*n].is_empty() && each[*n].iter().all(|c| columns.contains(c))).collect();
     Some(Apart { columns, by, copies })
 }
 
@@ -89,6 +98,13 @@ pub struct Apart {
     pub by: usize,
     /// and not by these, which copy them.
     pub copies: Vec<usize>,
+}
+
+/// What each of so many points asks for of some columns, given how many are left, itself included: column `from + left - 1` for each `from`, as long as no more are left than the limit
+/// beside it, if there is one.
+pub fn shares(columns: Range<usize>, points: usize) -> impl Iterator<Item = (usize, Option<usize>)> {
+    let end = columns.end;
+    columns.step_by(points).map(move |from| (from, (from + points > end).then(|| end - from)))
 }
 
 /// The columns that an instruction reads at the points of its kernel's nest.
@@ -158,12 +174,32 @@ mod tests {
 
     #[test]
     fn copied_columns_are_asked_for_by_the_longest_step() {
-        let units = [copy(3, 10), copy(15, 2), long(4, 20), long(2, 90), long(9, 6)];
-        let found = |units: &[Vec<Jammed>]| apart(&units.iter().collect::<Vec<_>>(), 40);
-        assert_eq!(found(&units), Some(Apart { columns: 3..17, by: 3, copies: vec![0, 1] }));
-        // None computes for long, or at enough points, or nothing is copied.
-        assert_eq!(found(&[copy(3, 10), long(9, 6)]), None);
-        assert_eq!(found(&[copy(3, 30), long(3, 90)]), None);
-        assert_eq!(found(&[long(4, 20)]), None);
+        let found = |units: &[Vec<Jammed>], tile: usize| apart(&units.iter().collect::<Vec<_>>(), 40, tile);
+        // Those that follow each other.
+        let units = [copy(3, 10), copy(15, 2), copy(13, 1), long(4, 90), long(2, 100), long(9, 6)];
+        assert_eq!(found(&units, 512), Some(Apart { columns: 3..14, by: 3, copies: vec![0, 2] }));
+        // Nothing computes for long, or there are too few points for so long a tile, or nothing is copied; the copies themselves compute nothing.
+        assert_eq!(found(&[copy(3, 10), long(9, 6)], 512), None);
+        assert_eq!(found(&[copy(3, 30), long(3, 900)], 512).map(|apart| apart.by), Some(1));
+        assert_eq!(found(&[copy(3, 30), long(3, 900)], 4096), None);
+        assert_eq!(found(&[long(4, 90)], 512), None);
+        let group = <super::super::isa::Avx512 as Isa>::GROUP;
+        let jammed = jam::jam(&copy(0, 32)[0].kernel, group, false);
+        assert!(jammed[0].kernel.insts.len() >= A_LINE, "several points at once");
+        assert_eq!(found(&[jammed], 512), None);
+    }
+
+    #[test]
+    fn shares_are_each_column_once() {
+        for (first, len, points) in (0..3).flat_map(|first| (1..20).flat_map(move |len| (1..25).map(move |points| (first, len, points)))) {
+            let mut asked: Vec<usize> = Vec::new();
+            for left in 1..=points {
+                asked.extend(
+                    shares(first..first + len, points).take_while(|(_, limit)| limit.is_none_or(|limit| left <= limit)).map(|(from, _)| from + left - 1),
+                );
+            }
+            asked.sort_unstable();
+            assert_eq!(asked, (first..first + len).collect::<Vec<_>>(), "{points} points");
+        }
     }
 }
