@@ -9,6 +9,7 @@ use super::body::memory;
 use super::code::{Code, Note, When};
 use super::frame::words;
 use super::isa::{Isa, Vop};
+use super::tiles::LINE;
 use iced_x86::{Code as Encoding, IcedError, Instruction, MemoryOperand, Register};
 
 /// Where an accumulator's lanes are.
@@ -20,14 +21,21 @@ pub enum Lanes<'r> {
     Registers(&'r [u8]),
 }
 
-/// Emits the function for accumulators of `bytes` bytes of numbers of `number` bytes, one after the other: as many as the call's words say.
-pub fn sums<I: Isa>(bytes: usize, number: usize) -> Code {
+/// Bytes that lanes are asked for ahead of those that are added up, where they are more than the second cache holds. Measured (1,000 samples of 100 Gaussians in 64 dimensions, Zen 5 server;
+/// without, with 512 bytes, 2, 4, 8 KiB), of the time: `f64` 1, 1.02, 1.02, 0.97, 0.96, `f32` 1, 1.01, 0.99, 0.96, 0.95.
+const AHEAD: i64 = 8 << 10;
+
+/// Emits the function for accumulators of `bytes` bytes of numbers of `number` bytes, one after the other: as many as the call's words say. `many` are more than the second cache holds.
+pub fn sums<I: Isa>(bytes: usize, number: usize, many: bool) -> Code {
     let mut code = Code::default();
     put(&mut code, Instruction::with2(Encoding::Mov_r64_rm64, Register::RCX, memory(Register::RDI, words::LANES)));
     put(&mut code, Instruction::with2(Encoding::Mov_r64_rm64, Register::RAX, memory(Register::RDI, words::SUMS)));
     put(&mut code, Instruction::with2(Encoding::Mov_r64_rm64, Register::R11, memory(Register::RDI, words::COUNT)));
     let turn = code.label();
     code.place(turn);
+    for line in (0..bytes).step_by(LINE).filter(|_| many) {
+        put(&mut code, Instruction::with1(Encoding::Prefetcht0_m8, memory(Register::RCX, AHEAD + line as i64)));
+    }
     Sum::<I>::new(number, Lanes::Memory { from: 0, bytes }).emit(memory(Register::RAX, 0), &mut |made| put(&mut code, made));
     put(&mut code, Instruction::with2(Encoding::Add_rm64_imm32, Register::RCX, bytes as i32));
     put(&mut code, Instruction::with2(Encoding::Add_rm64_imm32, Register::RAX, 8));

@@ -247,7 +247,7 @@ impl<T: Real> Jit<T> {
         if !adds_up && pass.accumulators.iter().any(|(f, _)| *f == Fold::Sum) {
             bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
             sums = Some(bytes.code.len());
-            combine::sums::<I>(lanes * size, size).encode(&mut bytes);
+            combine::sums::<I>(lanes * size, size, many).encode(&mut bytes);
         }
         let memory = pool.memory(size, if I::MASKS { 1 } else { I::BYTES / size });
         let constants = memory.chunks(LINE).map(|c| {
