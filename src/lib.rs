@@ -137,7 +137,7 @@
 //!
 //! # How it works
 //!
-//! The modules are floors of one house; data walks forward, imports point down: [`error`], [`shape`], [`op`], [`real`], [`strided`], [`labels`], [`mod@column`] - [`graph`] - [`expr`],
+//! The modules are floors of one house; data walks forward, imports point down: [`error`], [`shape`], [`op`], [`real`], [`strided`], [`labels`], [`lines`], [`mod@column`] - [`graph`] - [`expr`],
 //! [`constraint`], [`dist`], [`loss`], [`layer`] - [`diff`], [`simplify`] - [`schedule`] - [`kernel`] - [`backend`] - [`runtime`] - [`pipeline`] - [`fit`], [`check`], [`sample`], [`data`].
 //! `docs/architecture.md` follows one expression through all of them; `docs/numerics.md` says how accurate the answers are and why.
 
@@ -157,6 +157,7 @@ pub mod kernel;
 pub mod known;
 pub mod labels;
 pub mod layer;
+pub mod lines;
 pub mod loss;
 #[cfg(all(test, feature = "jit", target_arch = "x86_64", target_os = "linux"))]
 mod mutants;

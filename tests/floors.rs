@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module's floor. Within a floor a module may import those named before it: distributions are made of expressions, an error shows shapes.
 const FLOORS: &[&[&str]] = &[
-    &["known", "ranges", "special", "strided", "labels", "real", "column", "random", "shape", "op", "error"],
+    &["known", "ranges", "special", "strided", "labels", "real", "lines", "column", "random", "shape", "op", "error"],
     &["graph"],
     &["expr", "constraint", "dist", "loss", "layer"],
     &["diff", "simplify"],

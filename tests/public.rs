@@ -115,6 +115,7 @@ fn those_shared() -> Vec<&'static str> {
         tapeless::known::Multiply,
         tapeless::known::Positions,
         tapeless::labels::LabelColumn<'_>,
+        tapeless::lines::Aligned<f64>,
         tapeless::op::Elem,
         tapeless::pipeline::Options,
         tapeless::plot::Chart,

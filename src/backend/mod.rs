@@ -10,6 +10,7 @@ pub mod rows;
 
 use crate::error::{Error, Result};
 use crate::kernel::ir::PassKernels;
+use crate::lines::Aligned;
 use crate::real::Real;
 use rows::LeafRows;
 use std::any::Any;
@@ -115,7 +116,7 @@ pub struct Leaf<'a, 'o, T> {
     /// Columns that are entries of rows, where there are any.
     pub rows: Option<LeafRows<'a, T>>,
     /// Columns made for this leaf, in the order of [`PassKernels::made`]; their first number belongs to the leaf's first sample.
-    pub made: &'a [Box<[T]>],
+    pub made: &'a [Aligned<T>],
     /// The first sample.
     pub start: usize,
     /// How many, at most [`Executable::leaves`] times [`LEAF`].
@@ -125,7 +126,7 @@ pub struct Leaf<'a, 'o, T> {
     /// For each per-sample result column its samples of this leaf.
     pub outputs: &'a mut [&'o mut [T]],
     /// Room for the terms of sums by groups, which kernels write as the outputs after [`PassKernels::outputs`].
-    pub terms: &'a mut [Box<[T]>],
+    pub terms: &'a mut [Aligned<T>],
 }
 
 /// A pass that can run.

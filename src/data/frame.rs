@@ -1,7 +1,7 @@
 //! Named columns of one length.
 
-use super::aligned::Aligned;
 use crate::error::{Error, Result};
+use crate::lines::Aligned;
 use crate::random::SplitMix64;
 use crate::real::Real;
 use crate::runtime::columns::Columns;

@@ -29,7 +29,6 @@
 //! # }
 //! ```
 
-mod aligned;
 #[cfg(feature = "csv")]
 mod csv;
 mod density;

@@ -5,6 +5,7 @@ use super::process::guarded;
 use crate::backend::{Backend, Executable, LEAF, Leaf, prepare};
 use crate::expr::{Expr, Graph};
 use crate::kernel::ir::{Access, Bin, Inst, Kernel, PassKernels, Un, V};
+use crate::lines::Aligned;
 use crate::op::Elem;
 use crate::pipeline::{Options, compile_function};
 use crate::real::Real;
@@ -166,8 +167,8 @@ fn deeper(by: usize, f: &mut dyn FnMut() -> bool) -> bool {
 impl<T: Real> Run<T> {
     fn over(&self, executable: &dyn Executable<T>, pass: &PassKernels, start: usize, len: usize) -> Vec<u64> {
         let (data, made) = self.columns.split_at(pass.columns.len());
-        let made: Vec<Box<[T]>> = made.iter().map(|c| c[start..start + len].into()).collect();
-        let mut terms = vec![vec![T::from_f64(RUBBISH); len].into_boxed_slice(); pass.terms()];
+        let made: Vec<Aligned<T>> = made.iter().map(|c| c[start..start + len].into()).collect();
+        let mut terms = vec![Aligned::repeat(T::from_f64(RUBBISH), len); pass.terms()];
         let mut outputs: Vec<_> = self.outputs.iter().map(|o| o.borrow_mut()).collect();
         let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(|o| &mut o[start..start + len]).collect();
         let mut sums = vec![RUBBISH; pass.accumulators.len() * len.div_ceil(LEAF).max(1)];
@@ -176,7 +177,7 @@ impl<T: Real> Run<T> {
         scratch.registers.iter_mut().for_each(|r| r.fill(T::from_f64(RUBBISH)));
         let mut leaf = Leaf { columns: data, rows: None, made: &made, start, len, uniforms: self.uniforms, outputs: &mut parts, terms: &mut terms };
         executable.run(&mut leaf, &mut scratch, &mut sums);
-        let written = parts.iter().flat_map(|o| o.iter()).chain(terms.iter().flatten());
+        let written = parts.iter().flat_map(|o| o.iter()).chain(terms.iter().flat_map(|terms| terms.iter()));
         sums.into_iter().map(|x| if x.is_nan() { u64::MAX } else { x.to_bits() }).chain(written.map(|x| bits(*x))).collect()
     }
 }

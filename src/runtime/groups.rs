@@ -7,6 +7,7 @@
 use super::LEAF;
 use crate::kernel::ir::{GroupSum, Made, PassKernels};
 use crate::labels::LabelColumn;
+use crate::lines::Aligned;
 use crate::real::Real;
 
 /// One group's sum so far, and the rounding errors made on the way.
@@ -30,9 +31,9 @@ fn total(sum: Carried) -> f64 {
 /// A thread's room for what labels need over one leaf.
 pub struct LeafColumns<T> {
     /// In the order of [`PassKernels::made`].
-    pub made: Vec<Box<[T]>>,
+    pub made: Vec<Aligned<T>>,
     /// The terms of sums by groups.
-    pub terms: Vec<Box<[T]>>,
+    pub terms: Vec<Aligned<T>>,
     /// Labels in `u32`, in the order of [`PassKernels::labels`], for columns of other types.
     converted: Vec<Box<[u32]>>,
 }
@@ -41,7 +42,7 @@ impl<T: Real> LeafColumns<T> {
     /// Room for the leaves of a pass over so many samples.
     pub fn new(kernels: &PassKernels, samples: usize) -> Self {
         let room = LEAF.min(samples.max(1));
-        let columns = |n: usize| (0..n).map(|_| vec![T::default(); room].into_boxed_slice()).collect();
+        let columns = |n: usize| (0..n).map(|_| Aligned::repeat(T::default(), room)).collect();
         LeafColumns {
             made: columns(kernels.made.len()),
             terms: columns(kernels.terms()),

@@ -4,6 +4,7 @@ use super::Numbers;
 use tapeless::Real;
 use tapeless::backend::{Executable, LEAF, Leaf};
 use tapeless::kernel::ir::PassKernels;
+use tapeless::lines::Aligned;
 
 /// A number from the whole range of the type, the awkward ones often.
 pub fn awkward<T: Real>(numbers: &mut Numbers) -> T {
@@ -48,8 +49,8 @@ pub fn run_pass<T: Real>(executable: &dyn Executable<T>, pass: &PassKernels, col
     // Data columns, then those made for the leaf.
     let (data, made) = columns.split_at(pass.columns.len());
     let slices: Vec<&[T]> = data.iter().map(Vec::as_slice).collect();
-    let made: Vec<Box<[T]>> = made.iter().map(|c| c[start..].into()).collect();
-    let mut terms = vec![vec![T::default(); len].into_boxed_slice(); pass.terms()];
+    let made: Vec<Aligned<T>> = made.iter().map(|c| c[start..].into()).collect();
+    let mut terms = vec![Aligned::repeat(T::default(), len); pass.terms()];
     let mut outputs = vec![vec![T::default(); len]; pass.outputs];
     let mut parts: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
     let mut sums = vec![0.0; pass.accumulators.len() * len.div_ceil(LEAF).max(1)];
@@ -60,6 +61,6 @@ pub fn run_pass<T: Real>(executable: &dyn Executable<T>, pass: &PassKernels, col
         &mut sums,
     );
     let bits = |x: f64| if x.is_nan() { u64::MAX } else { x.to_bits() };
-    let written = outputs.iter().flatten().chain(terms.iter().flatten());
+    let written = outputs.iter().flatten().chain(terms.iter().flat_map(|terms| terms.iter()));
     sums.into_iter().map(bits).chain(written.map(|x| bits(x.to_f64()))).collect()
 }

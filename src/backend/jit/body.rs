@@ -14,7 +14,7 @@ use super::frame::{Frame, words};
 use super::isa::{Isa, Vop};
 use super::machine::{Entry, Home, Op, Program, Table, Val};
 use super::registers::Registers;
-use super::tiles::LINE;
+use crate::lines::LINE;
 use iced_x86::{Code as Encoding, IcedError, Instruction, MemoryOperand, Register};
 use std::collections::HashMap;
 use std::marker::PhantomData;

@@ -9,7 +9,7 @@ use super::body::memory;
 use super::code::{Code, Note, When};
 use super::frame::words;
 use super::isa::{Isa, Vop};
-use super::tiles::LINE;
+use crate::lines::LINE;
 use iced_x86::{Code as Encoding, IcedError, Instruction, MemoryOperand, Register};
 
 /// Where an accumulator's lanes are.

@@ -33,6 +33,7 @@ mod turns;
 use super::{Executable, LEAF, Leaf, Scratch, combine_lanes};
 use crate::graph::Fold;
 use crate::kernel::ir::{Inst, Kernel, PassKernels};
+use crate::lines::{Aligned, LINE, aligned};
 use crate::ranges::ranges;
 use crate::real::Real;
 use body::Sizes;
@@ -47,7 +48,7 @@ use pages::Pages;
 use prepare::{check, entries, functions, jammed, one_after_another, prepared, starts, turns_of};
 use std::fmt;
 use std::ops::Range;
-use tiles::{LINE, MANY_ACCUMULATORS, asking, pitch, tile};
+use tiles::{MANY_ACCUMULATORS, asking, pitch, tile};
 use turns::{Run, Turned};
 
 /// Leaves in one call of a pass whose code adds up their lanes: enough that what a call costs is nothing beside them.
@@ -228,7 +229,7 @@ impl<T: Real> Jit<T> {
                 adds_up |= emitted.sums;
                 started &= emitted.starts;
                 // Entries of functions at addresses that the fetch likes.
-                bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
+                bytes.code.resize(bytes.code.len().next_multiple_of(LINE), 0xcc);
                 let offset = bytes.code.len();
                 emitted.code.encode(&mut bytes);
                 steps.push(Step { offset, starts: std::mem::take(&mut starts), group });
@@ -245,7 +246,7 @@ impl<T: Real> Jit<T> {
         let runs = runs.into_iter().map(|run| Run { steps: functions(&offsets[run.steps]), turns: run.turns }).collect();
         let mut sums = None;
         if !adds_up && pass.accumulators.iter().any(|(f, _)| *f == Fold::Sum) {
-            bytes.code.resize(bytes.code.len().next_multiple_of(64), 0xcc);
+            bytes.code.resize(bytes.code.len().next_multiple_of(LINE), 0xcc);
             sums = Some(bytes.code.len());
             combine::sums::<I>(lanes * size, size, many).encode(&mut bytes);
         }
@@ -326,7 +327,7 @@ impl<T: Real> Jit<T> {
 impl<T: Real> Executable<T> for Jit<T> {
     fn scratch(&self) -> Scratch<T> {
         // Room to start at a multiple of 64 bytes.
-        let slack = 64 / size_of::<T>();
+        let slack = LINE / size_of::<T>();
         let tiles = if self.tiles == 0 { 0 } else { self.tiles * self.pitch() + slack };
         Scratch {
             registers: vec![vec![T::default(); tiles].into_boxed_slice()],
@@ -370,12 +371,6 @@ impl<T: Real> Executable<T> for Jit<T> {
 #[repr(align(64))]
 struct Line([u8; LINE]);
 
-/// Where the numbers start that lie at a multiple of 64 bytes.
-fn aligned<T>(numbers: &mut [T]) -> &mut [T] {
-    let skip = numbers.as_ptr().align_offset(64).min(numbers.len());
-    &mut numbers[skip..]
-}
-
 impl<T: Real> Jit<T> {
     fn pitch(&self) -> usize {
         pitch(self.tile, size_of::<T>())
@@ -399,7 +394,7 @@ impl<T: Real> Jit<T> {
         }
         // Most passes have data alone.
         if !others.is_empty() {
-            let room = |buffers: &[Box<[T]>], n| buffers.len() >= n && buffers.iter().all(|b| b.len() >= leaf.len);
+            let room = |buffers: &[Aligned<T>], n| buffers.len() >= n && buffers.iter().all(|b| b.len() >= leaf.len);
             assert!(room(leaf.made, self.made) && room(leaf.terms, self.terms), "a leaf lacks a column");
             let (made, outputs) = others.split_at_mut(self.made);
             for (word, column) in made.iter_mut().zip(leaf.made) {
@@ -454,7 +449,7 @@ impl<T: Real> Jit<T> {
         if let Some(rows) = leaf.rows {
             assert!(self.by_tiles, "columns that come tile by tile need functions that go on");
             tile = rows.columns.tile(self.tile);
-            row_buffer.resize(rows.columns.room(tile) + 64 / size, T::default());
+            row_buffer.resize(rows.columns.room(tile) + LINE / size, T::default());
             buffer = aligned(row_buffer);
         }
         let mut done = 0;

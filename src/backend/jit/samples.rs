@@ -8,7 +8,7 @@ use super::frame::words;
 use super::function::{Function, LONG};
 use super::isa::{Isa, Vop};
 use super::machine::{Entry, Pool, Table};
-use super::tiles::LINE;
+use crate::lines::LINE;
 use iced_x86::{Code as Encoding, Instruction, MemoryOperand, Register};
 
 /// Operations of an unrolled loop that is there twice, at most: once asking the cache for samples to come, once not.

@@ -5,6 +5,7 @@ use super::jam::Jammed;
 use super::{LEAVES, jam};
 use crate::backend::LEAF;
 use crate::kernel::ir::{Inst, Kernel, PassKernels};
+use crate::lines::LINE;
 use std::ops::Range;
 
 /// [`Isa::TILE_BYTES_OF_SUMS`] is for no more bytes of accumulators than this: more leave the L1 cache in any case, and a longer tile visits them less often. A perceptron of 64 by 64, with
@@ -19,8 +20,6 @@ const TILE_BYTES_OF_TURNS: usize = 768 << 10;
 const WHOLE: usize = LEAVES * LEAF;
 /// Samples in a tile at most, where steps share tile buffers.
 const LONGEST_TILE: usize = 1024;
-/// Bytes of a cache line.
-pub const LINE: usize = 64;
 /// And at least: a multiple of every accumulator's number of lanes.
 const SHORTEST_TILE: usize = 64;
 

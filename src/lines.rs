@@ -1,28 +1,53 @@
-//! Numbers that start at a cache line.
+//! Cache lines, and numbers that start at one.
 
 use crate::real::Real;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+pub const LINE: usize = 64;
+
+/// The numbers from the first on that starts a line.
+pub fn aligned<T>(numbers: &mut [T]) -> &mut [T] {
+    let skip = to_line(numbers);
+    &mut numbers[skip..]
+}
+
+/// How many numbers come before it: no more than there are, an answer of "can't be" included.
+fn to_line<T>(numbers: &[T]) -> usize {
+    numbers.as_ptr().align_offset(LINE).min(numbers.len())
+}
 
 /// A column's numbers, the first of them at a multiple of 64 bytes: no vector that a kernel reads of them lies in two cache lines. A `Vec` starts where the allocator
 /// likes, which for large ones is 16 bytes past a page: half or all of its vectors lie in two, and each of those is two reads.
-pub(super) struct Aligned<T> {
+#[derive(Default, Debug)]
+pub struct Aligned<T> {
     numbers: Vec<T>,
     /// Where they begin.
     start: usize,
 }
 
+impl<T: Real> Aligned<T> {
+    /// One number so many times.
+    pub fn repeat(x: T, n: usize) -> Self {
+        std::iter::repeat_n(x, n).collect()
+    }
+
+    /// Nothing yet, with room for so many.
+    fn with_room(n: usize) -> Self {
+        let most = LINE / size_of::<T>();
+        let mut numbers = Vec::with_capacity(n + most);
+        numbers.resize(most, T::default());
+        let start = to_line(&numbers);
+        numbers.truncate(start);
+        Aligned { numbers, start }
+    }
+}
+
 impl<T: Real> From<&[T]> for Aligned<T> {
     fn from(numbers: &[T]) -> Self {
-        let most = LINE / size_of::<T>();
-        let mut room: Vec<T> = Vec::with_capacity(numbers.len() + most);
-        // No further than the room that was made for it: an answer of "can't be" is taken as "here".
-        let start = Some(room.as_ptr().align_offset(LINE)).filter(|start| *start <= most).unwrap_or(0);
-        room.resize(start, T::from_f64(0.0));
-        room.extend_from_slice(numbers);
-        Aligned { numbers: room, start }
+        let mut out = Self::with_room(numbers.len());
+        out.numbers.extend_from_slice(numbers);
+        out
     }
 }
 
@@ -34,7 +59,12 @@ impl<T: Real> From<Vec<T>> for Aligned<T> {
 
 impl<T: Real> FromIterator<T> for Aligned<T> {
     fn from_iter<I: IntoIterator<Item = T>>(numbers: I) -> Self {
-        numbers.into_iter().collect::<Vec<T>>().into()
+        let numbers = numbers.into_iter();
+        let mut out = Self::with_room(numbers.size_hint().0);
+        let room = out.numbers.as_ptr();
+        out.numbers.extend(numbers);
+        // More than the room that was made for them moved them all.
+        if out.numbers.as_ptr() == room { out } else { (*out).into() }
     }
 }
 
@@ -42,6 +72,12 @@ impl<T> Deref for Aligned<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         &self.numbers[self.start..]
+    }
+}
+
+impl<T> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.numbers[self.start..]
     }
 }
 
@@ -60,7 +96,7 @@ impl<T: Real> PartialEq for Aligned<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::LINE;
+    use super::{Aligned, LINE};
     use crate::data::Frame;
     use crate::real::Real;
 
@@ -84,9 +120,18 @@ mod tests {
 
     #[test]
     fn every_column_of_a_frame_starts_at_a_cache_line() {
-        for rows in [1, 2, 3, 7, 100, 1_001, 40_000] {
+        for rows in [0, 1, 2, 3, 7, 100, 1_001, 40_000] {
             frames::<f64>(rows);
             frames::<f32>(rows);
         }
+    }
+
+    #[test]
+    fn numbers_that_outgrow_their_room_start_at_a_line_too() {
+        // A filter promises none.
+        let odd: Aligned<f64> = (0..10_000).map(f64::from).filter(|x| x % 2.0 == 1.0).collect();
+        assert_eq!((odd.len(), odd[0], odd[4_999], odd.as_ptr().addr() % LINE), (5_000, 1.0, 9_999.0, 0));
+        let halves = Aligned::repeat(0.5f32, 100);
+        assert!(halves.len() == 100 && halves.iter().all(|x| *x == 0.5) && halves.as_ptr().addr().is_multiple_of(LINE));
     }
 }
