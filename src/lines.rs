@@ -97,34 +97,6 @@ impl<T: Real> PartialEq for Aligned<T> {
 #[cfg(test)]
 mod tests {
     use super::{Aligned, LINE};
-    use crate::data::Frame;
-    use crate::real::Real;
-
-    fn frames<T: Real>(rows: usize) {
-        let numbers = |from: usize| (0..rows).map(|k| T::from_f64((from + k) as f64)).collect::<Vec<T>>();
-        let frame = Frame::new([("a", numbers(0)), ("b", numbers(7))]).unwrap().with("c", numbers(9)).unwrap();
-        let every = |frame: &Frame<T>, name: &str| {
-            let column = frame.column(name).unwrap();
-            assert_eq!((column.len(), column.as_ptr().addr() % LINE), (frame.rows(), 0), "{name}, {rows} rows");
-        };
-        let order: Vec<usize> = (0..rows).rev().collect();
-        let (taken, noisy) = (frame.take(&order).unwrap(), frame.with_noise("b", 0.5, 2, 1).unwrap());
-        for name in ["a", "b", "c"] {
-            [&frame, &frame.clone(), &taken, &noisy, &frame.clone().map(name, |x| x).unwrap()].into_iter().for_each(|frame| every(frame, name));
-            assert!(frame.column(name).unwrap().iter().rev().eq(taken.column(name).unwrap()));
-        }
-        assert_eq!(frame.column("b").unwrap(), numbers(7));
-        assert_eq!(noisy.column("c").unwrap(), numbers(9).repeat(3));
-        assert!(frame == frame.clone() && frame.cast::<f64>().column("a").unwrap().as_ptr().addr() % LINE == 0);
-    }
-
-    #[test]
-    fn every_column_of_a_frame_starts_at_a_cache_line() {
-        for rows in [0, 1, 2, 3, 7, 100, 1_001, 40_000] {
-            frames::<f64>(rows);
-            frames::<f32>(rows);
-        }
-    }
 
     #[test]
     fn numbers_that_outgrow_their_room_start_at_a_line_too() {

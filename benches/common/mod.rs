@@ -13,6 +13,7 @@ use rand_distr::StandardNormal;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use tapeless::lines::LINE;
 use tapeless::prelude::*;
 use tapeless::{Real, dist::normal};
 
@@ -225,9 +226,6 @@ pub const MIXTURES: &[Mixture] = &[
     of_gaussians::<100, 64>("[1000, 100, 64]", 1_000, &[("x", 64)]),
     of_gaussians::<100, 64>("[100000, 100, 64]", 100_000, &[("x", 64)]),
 ];
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
 
 /// A workload's numbers in the type of a program, from a cache line on: so are a [`tapeless::data::Frame`]'s.
 pub struct Data<T> {
